@@ -1,7 +1,8 @@
 """Write examples/chat.jsonl: a day of chat in some forty rooms and fifteen languages, made up but like life.
 
-The output is the same on every run. Beside ordinary talk it holds what real logs hold: escapes, right-to-left
-text, emoji sequences, extra fields, lines sent twice, blank lines, and a few lines that are no message at all.
+The output is the same on every run. Beside ordinary talk it holds what real logs hold: escapes,
+right-to-left text, emoji sequences, extra fields, lines sent twice, blank lines, and a few lines that are no
+message at all.
 
     python examples/make_sample.py           write the file and say what it holds
     python examples/make_sample.py --check   exit 1 unless the file is what this program writes
@@ -450,7 +451,7 @@ def _day(speaker: Speaker) -> list[Message]:
     """Everything said in a day, in order of time; busy rooms have more conversations than quiet ones."""
     talk = list(_oddities(speaker))
     for room, language in ROOMS:
-        for _ in range(speaker.rng.choice((5, 8, 10, 13))):
+        for _ in range(speaker.rng.choice((6, 9, 11, 14))):
             talk += _conversation(speaker, room, TONGUES[language])
     talk.sort(key=lambda pair: pair[0])
     return [message for _, message in talk]
