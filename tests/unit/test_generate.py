@@ -197,18 +197,13 @@ def test_sample_is_a_day_of_forty_rooms(rows: list[Row]) -> None:
     [
         *("LATIN SMALL LETTER SHARP S", "LATIN SMALL LETTER L WITH STROKE", "LATIN SMALL LETTER DOTLESS I"),
         *("CYRILLIC", "HIRAGANA", "CJK UNIFIED", "HANGUL", "ARABIC", "HEBREW", "DEVANAGARI", "THAI"),
-        *(
-            "INVERTED QUESTION MARK",
-            "REGIONAL INDICATOR",
-            "ZERO WIDTH JOINER",
-            "U+2028",
-            "EMOJI MODIFIER",
-        ),
+        *("INVERTED QUESTION MARK", "REGIONAL INDICATOR", "ZERO WIDTH JOINER", "LINE SEPARATOR"),
+        "EMOJI MODIFIER",
     ],
 )
 def test_sample_speaks(script: str, rows: list[Row]) -> None:
     letters = {letter for row in rows for letter in row[5] or ""}
-    names = {unicodedata.name(letter, f"U+{ord(letter):04X}") for letter in letters}
+    names = {unicodedata.name(letter, "") for letter in letters}
     assert any(name.startswith(script) for name in names)
 
 
@@ -254,7 +249,6 @@ def test_sample_holds_every_kind_of_bad_line() -> None:
         "NaN": rb"NaN",
         "two objects": rb"} {",
     }
-    assert {
-        kind: sum(bool(re.search(sign, line)) for line in bad) for kind, sign in kinds.items()
-    } == dict.fromkeys(kinds, 1)
+    found = {kind: sum(bool(re.search(sign, line)) for line in bad) for kind, sign in kinds.items()}
+    assert found == dict.fromkeys(kinds, 1)
     assert len(bad) == len(kinds)
