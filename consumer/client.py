@@ -1,0 +1,118 @@
+"""Kafka's client as a consumer needs it: its settings, and what is asked before the first record."""
+
+from collections.abc import Mapping
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from schemas.errors import Stop, UsageProblem
+from schemas.kafka import Settings, base_settings, translate
+
+ANSWER_SECONDS = 10.0
+"""How long the first answer of a broker may take before the person is told that there is none."""
+
+FORCED: Settings = {
+    "enable.auto.commit": False,  # offsets are committed after their batch, and by nobody else
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "error",  # an offset that is gone is said, never skipped; a new group starts at the beginning
+    "enable.partition.eof": True,
+}
+
+CLASSIC: Settings = {
+    "group.protocol": "classic",
+    "partition.assignment.strategy": "cooperative-sticky",
+    "session.timeout.ms": 10_000,  # how long the partitions of a killed worker wait
+}
+
+KIP_848: Settings = {"group.protocol": "consumer"}
+
+
+def consumer_settings(brokers: str, pass_through: Mapping[str, str], password: str | None, group: str) -> Settings:
+    """librdkafka's settings for a consumer, without the group protocol: the broker decides on that.
+
+    Raises `UsageProblem` where the user's pass-through touches the guarantee.
+    """
+    defaults: Settings = {
+        "client.id": "chatferry-consumer",
+        "fetch.wait.max.ms": 50,
+        "fetch.queue.backoff.ms": 5,
+        "queued.min.messages": 100_000,
+        "queued.max.messages.kbytes": 48 << 10,  # what is fetched ahead; bounds memory
+    }
+    return {**defaults, **base_settings(brokers, pass_through, password, {**FORCED, "group.id": group})}
+
+
+def with_protocol(settings: Settings, *, kip_848: bool) -> Settings:
+    """The settings with the group protocol that the broker offers.
+
+    Raises `UsageProblem` for a passed-through setting that KIP-848 leaves to the broker.
+    """
+    if not kip_848:
+        return {**CLASSIC, **settings}
+    for key in ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"):
+        if key in settings:
+            raise UsageProblem(
+                f"-X {key}: with the consumer group protocol (KIP-848) the broker decides on it", "Set it on the group there"
+            )
+    return {**KIP_848, **settings}
+
+
+class TopicView:
+    """What the command asks of the broker before and while its workers run."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        """Raises `Stop` where no broker answers, it refuses us, or there is no such topic."""
+        self._topic = topic
+        self._trouble: list[Stop] = []
+        quiet = {key: value for key, value in settings.items() if key != "enable.partition.eof"}
+        self._consumer = Consumer({**quiet, "error_cb": self._note})
+        brokers = settings["bootstrap.servers"]
+        try:
+            metadata = self._consumer.list_topics(timeout=ANSWER_SECONDS)
+        except KafkaException as error:
+            if self._trouble:
+                raise self._trouble[0] from None
+            raise Stop(
+                f"No broker answers at {brokers}: {error.args[0].str()}",
+                "Check --brokers, and that Kafka runs and its advertised.listeners can be reached from here",
+            ) from None
+        if topic not in metadata.topics or metadata.topics[topic].error is not None:
+            raise Stop(f"There is no topic {topic!r}", f"Create it: chatferry topics create --topic {topic} --brokers ...")
+        self.partitions = sorted(metadata.topics[topic].partitions)
+        self.topics = set(metadata.topics)
+
+    def _note(self, error: object) -> None:
+        said = translate(error.name(), error.str(), "Cannot use the brokers")  # type: ignore[attr-defined]
+        if isinstance(said, Stop):
+            self._trouble.append(said)
+
+    def offsets(self) -> dict[int, tuple[int, int]]:
+        """First and end offset of each partition, as of now."""
+        found = {}
+        for partition in self.partitions:
+            try:
+                found[partition] = self._consumer.get_watermark_offsets(
+                    TopicPartition(self._topic, partition), timeout=ANSWER_SECONDS
+                )
+            except KafkaException as error:
+                kafka_error = error.args[0]
+                raise translate(kafka_error.name(), kafka_error.str(), f"Asking for the end of {self._topic}") from None
+        return found
+
+    def committed(self) -> dict[int, int]:
+        """The group's committed offset of each partition that has one.
+
+        Raises `BrokerDown` or `Stop` where the broker does not say.
+        """
+        asked = [TopicPartition(self._topic, partition) for partition in self.partitions]
+        try:
+            answers = self._consumer.committed(asked, timeout=ANSWER_SECONDS)
+        except KafkaException as error:
+            kafka_error = error.args[0]
+            raise translate(kafka_error.name(), kafka_error.str(), "Asking for the group's offsets") from None
+        return {answer.partition: answer.offset for answer in answers if answer.offset >= 0 and not answer.error}
+
+    def close(self) -> None:
+        """Close the client."""
+        self._consumer.close()
+
+

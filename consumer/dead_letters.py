@@ -1,0 +1,143 @@
+"""Bad lines to the dead-letter topic, acknowledged before their offsets are committed."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from consumer.batch import Record, Reject
+from schemas import topics
+from schemas.errors import Stop
+from schemas.kafka import Settings, base_settings, translate
+
+log = logging.getLogger(__name__)
+
+ACKNOWLEDGE_SECONDS = 30.0
+"""How long the dead-letter topic may take before the worker stops, with nothing committed."""
+
+FORCED: Settings = {"enable.idempotence": True, "acks": "all"}
+
+LIMIT = 1_000_000_000
+"""The client's own size limit: librdkafka's maximum. The topic judges, not the client."""
+
+TOO_LARGE = "MSG_SIZE_TOO_LARGE"
+
+
+def dead_letter_settings(brokers: str, pass_through: dict[str, str], password: str | None) -> Settings:
+    """librdkafka's settings for the dead letters' producer."""
+    defaults: Settings = {"client.id": "chatferry-dead-letters", "compression.type": "lz4", "linger.ms": 5}
+    kept = {key: value for key, value in pass_through.items() if key.startswith(("security.", "ssl.", "sasl.", "debug", "log_level"))}
+    return {**defaults, **base_settings(brokers, kept, password, FORCED), "message.max.bytes": LIMIT}
+
+
+class DeadLetters:
+    """Sends rejected records, bytes and key exact, with where they came from and what was wrong as headers.
+
+    `send` returns when every one of them is acknowledged, and raises otherwise: a bad line is never passed over. A record
+    that the dead-letter topic is too small for goes there as a reference; its bytes stay in the topic it came from.
+    """
+
+    def __init__(self, settings: Settings, topic: str, origin: str) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._origin = origin
+        self._client: Producer | None = None  # most workers never meet a bad line
+
+    def send(self, rejects: Sequence[Reject], keep_alive: Callable[[], None]) -> None:
+        """Send them all; `keep_alive` is called now and then while the topic takes its time.
+
+        Raises `Stop` where the topic does not take them, or not in time.
+        """
+        if not rejects:
+            return
+        too_large = [reject for reject, error in self._attempt(rejects, self._exact, keep_alive) if error == TOO_LARGE]
+        still = self._attempt(too_large, self._reference, keep_alive)
+        if still:
+            raise Stop(f"The dead-letter topic {self._topic} does not even take a reference", "Raise its max.message.bytes")
+
+    def _attempt(
+        self,
+        rejects: Sequence[Reject],
+        value_of: Callable[[Record], tuple[bytes | None, str]],
+        keep_alive: Callable[[], None],
+    ) -> list[tuple[Reject, str]]:
+        """Send all; returns those that were too large. Raises `Stop` for any other failure."""
+        if not rejects:
+            return []
+        failures: list[tuple[Reject, KafkaError]] = []
+        client = self._client = self._client or Producer(self._settings)
+        for reject in rejects:
+            self._hand_over(client, reject, value_of, failures)
+        self._wait(client, keep_alive)
+        for _, error in failures:
+            if error.name() != TOO_LARGE:
+                self._give_up(error)
+        return [(reject, error.name()) for reject, error in failures]
+
+    def _hand_over(
+        self,
+        client: Producer,
+        reject: Reject,
+        value_of: Callable[[Record], tuple[bytes | None, str]],
+        failures: list[tuple[Reject, KafkaError]],
+    ) -> None:
+        def reported(error: KafkaError | None, _message: Message) -> None:
+            if error is not None:
+                failures.append((reject, error))
+
+        value, content = value_of(reject.record)
+        while True:
+            try:
+                client.produce(self._topic, value, reject.record.key(), headers=self._headers(reject, content), on_delivery=reported)
+            except BufferError:
+                client.poll(0.1)
+            except KafkaException as error:
+                failures.append((reject, error.args[0]))
+                return
+            else:
+                return
+
+    def _wait(self, client: Producer, keep_alive: Callable[[], None]) -> None:
+        deadline = time.monotonic() + ACKNOWLEDGE_SECONDS
+        while client.flush(1.0):
+            keep_alive()
+            if time.monotonic() > deadline:
+                client.purge()
+                client.flush(1.0)
+                raise Stop(
+                    f"The dead-letter topic {self._topic} acknowledged nothing for {ACKNOWLEDGE_SECONDS:.0f} s; "
+                    "no offset was committed",
+                    "See that Kafka is well, then start again",
+                )
+
+    def _give_up(self, error: KafkaError) -> None:
+        said = translate(error.name(), error.str(), f"The dead-letter topic {self._topic} does not take a bad line")
+        next_step = said.next_step if isinstance(said, Stop) else "See that Kafka is well, then start again"
+        if error.name() in ("_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART"):
+            next_step = f"Create it: chatferry topics create --topic {self._origin} --dead-letter-topic {self._topic}"
+        raise Stop(f"{said.args[0]}; no offset was committed", next_step)
+
+    @staticmethod
+    def _exact(record: Record) -> tuple[bytes | None, str]:
+        return record.value(), "line"  # type: ignore[return-value] # bytes: we set no deserializer
+
+    def _reference(self, record: Record) -> tuple[bytes | None, str]:
+        value = record.value() or b""
+        assert isinstance(value, bytes)
+        return topics.reference_to_record(self._origin, record.partition() or 0, record.offset() or 0, value), "reference"
+
+    def _headers(self, reject: Reject, content: str) -> topics.Headers:
+        return [
+            (topics.ORIGIN_TOPIC, self._origin),
+            (topics.ORIGIN_PARTITION, str(reject.record.partition())),
+            (topics.ORIGIN_OFFSET, str(reject.record.offset())),
+            (topics.STAGE, reject.stage),
+            (topics.ERROR_CLASS, reject.reason),
+            (topics.ERROR_TEXT, reject.text[:1000].encode("utf-8", "backslashreplace")),
+            (topics.CONTENT, content),
+        ]
+
+    def close(self) -> None:
+        """Let go of the client; nothing is on its way between two calls of `send`."""
+        self._client = None

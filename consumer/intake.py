@@ -1,0 +1,226 @@
+"""The worker's side of Kafka: which partitions are ours, records in, offsets out."""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from schemas.errors import BrokerDown, ChatferryError, Stop
+from schemas.kafka import translate
+from schemas.reports import WorkerOrder
+
+log = logging.getLogger(__name__)
+
+SLICE_RECORDS = 10_000
+"""Records fetched between two looks at the bytes gathered: their bytes are bounded by what librdkafka fetches ahead."""
+
+COMMITTED_SECONDS = 10.0
+COMMIT_TRIES = 20
+ALIVE_SECONDS = 0.2
+
+_NO_LONGER_OURS = frozenset(
+    "ILLEGAL_GENERATION UNKNOWN_MEMBER_ID FENCED_MEMBER_EPOCH FENCED_INSTANCE_ID _ASSIGNMENT_LOST _STATE".split()
+)
+_ASK_AGAIN = frozenset("STALE_MEMBER_EPOCH REBALANCE_IN_PROGRESS".split())
+
+
+class Intake:
+    """Records of the partitions that are ours, and no others.
+
+    What was gathered of a partition that is revoked meanwhile is dropped before anybody sees it: nothing of it was stored,
+    so nothing of it is committed, and its next owner reads it again.
+    """
+
+    def __init__(self, order: WorkerOrder, clock: Callable[[], float] = time.monotonic) -> None:
+        self._order = order
+        self._clock = clock
+        self.owned: set[int] = set()
+        self._revoked: set[int] = set()
+        self._held: list[Message] = []
+        self._paused = False
+        self._trouble: ChatferryError | None = None
+        self._consumer = Consumer({**order.kafka, "error_cb": self._note})
+
+    def open(self) -> None:
+        """Join the group, or take the partitions that the order names."""
+        order = self._order
+        if order.partitions is None:
+            self._consumer.subscribe(
+                [order.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+            )
+            return
+        self.owned = set(order.partitions)
+        self._consumer.assign(
+            [TopicPartition(order.topic, p, order.starts.get(p, OFFSET_BEGINNING)) for p in order.partitions]
+        )
+
+    # -- records in ------------------------------------------------------------------------------------------------
+
+    def gather(self) -> tuple[list[Message], dict[int, int]]:
+        """Records up to a batch's rows, bytes or seconds, and the end offsets of the partitions that are read to their end.
+
+        Raises `Stop` or `BrokerDown` for what the client reports about a partition.
+        """
+        order = self._order
+        self._resume()
+        records, self._held = self._held, []
+        ends: dict[int, int] = {}
+        size = sum(len(record) for record in records)
+        deadline = self._clock() + order.batch_seconds
+        while len(records) < order.batch_rows and size < order.batch_bytes:
+            remaining = deadline - self._clock()
+            if remaining <= 0:
+                break
+            got = self._take(min(SLICE_RECORDS, order.batch_rows - len(records)), remaining, ends)
+            size += sum(map(len, got))
+            records += got
+            records = self._without_revoked(records, ends)
+        return records, ends
+
+    def _take(self, count: int, seconds: float, ends: dict[int, int]) -> list[Message]:
+        got = self._consumer.consume(count, seconds)
+        self._raise_trouble()
+        records = []
+        for message in got:
+            error = message.error()
+            if error is None:
+                records.append(message)
+            elif error.name() == "_PARTITION_EOF":
+                ends[message.partition() or 0] = message.offset() or 0
+            elif isinstance(said := self._explain(error, message), Stop):
+                raise said
+        return records
+
+    def _explain(self, error: KafkaError, message: Message) -> ChatferryError:
+        place = f"{self._order.topic} partition {message.partition()}"
+        return translate(error.name(), error.str(), f"Reading {place}")
+
+    def _without_revoked(self, records: list[Message], ends: dict[int, int]) -> list[Message]:
+        """Drop what belongs to partitions that were revoked since the last look.
+
+        One that came back within the same call is read again from its committed offset: of its records here nobody can
+        tell which were fetched before and which after.
+        """
+        if not self._revoked:
+            return records
+        revoked, self._revoked = self._revoked, set()
+        for partition in revoked:
+            ends.pop(partition, None)
+        back = revoked & self.owned
+        for place in self._places(back):
+            self._consumer.seek(place)
+        return [record for record in records if record.partition() not in revoked]
+
+    # -- who owns what -----------------------------------------------------------------------------------------------
+
+    def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """Take the partitions over from their committed offset, a new group's from the beginning."""
+        new = {partition.partition for partition in partitions}
+        try:
+            places = self._places(new)
+        except (KafkaException, BrokerDown) as error:
+            self._trouble = BrokerDown(f"Asking for the group's offsets: {error}")
+            return
+        consumer.incremental_assign(places)
+        self.owned |= new
+        if self._paused:
+            consumer.pause(places)
+        log.debug("partitions %s came, now %s", sorted(new), sorted(self.owned))
+
+    def _places(self, partitions: Collection[int]) -> list[TopicPartition]:
+        """Where the group stands in these partitions."""
+        if not partitions:
+            return []
+        asked = [TopicPartition(self._order.topic, partition) for partition in partitions]
+        answers = self._consumer.committed(asked, timeout=COMMITTED_SECONDS)
+        for answer in answers:
+            if answer.error:
+                raise BrokerDown(answer.error.str())
+            if answer.offset < 0:
+                answer.offset = OFFSET_BEGINNING
+        return answers
+
+    def _on_revoke(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        gone = {partition.partition for partition in partitions}
+        self.owned -= gone
+        self._revoked |= gone
+        log.debug("partitions %s went, left %s", sorted(gone), sorted(self.owned))
+
+    # -- waiting -----------------------------------------------------------------------------------------------------
+
+    def keep_alive(self, seconds: float = ALIVE_SECONDS) -> None:
+        """Stay a member of the group for `seconds` while a batch is waiting: paused, but polling."""
+        if not self._paused:
+            self._consumer.pause([TopicPartition(self._order.topic, partition) for partition in self.owned])
+            self._paused = True
+        ends: dict[int, int] = {}
+        self._held += self._take(100, seconds, ends)
+        self._held = [record for record in self._held if record.partition() not in self._revoked]
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._consumer.resume([TopicPartition(self._order.topic, partition) for partition in self.owned])
+            self._paused = False
+
+    # -- offsets out ---------------------------------------------------------------------------------------------------
+
+    def commit(self, next_offsets: dict[int, int], epochs: dict[int, int | None]) -> None:
+        """Commit these offsets, synchronously, for the partitions that are still ours.
+
+        A commit that comes too late, because the partition has another owner by now, is refused by the broker and
+        forgotten here: that owner stores the batch again, as a no-op. Raises `Stop` where the broker refuses for good.
+        """
+        if self._order.partitions is not None:
+            return  # without a group there is nothing to come back to
+        for _ in range(COMMIT_TRIES):
+            offsets = [
+                TopicPartition(self._order.topic, partition, offset, leader_epoch=epochs.get(partition))
+                for partition, offset in next_offsets.items()
+                if partition in self.owned
+            ]
+            again = {result.partition for result in self._commit_once(offsets)}
+            if not again:
+                return
+            next_offsets = {partition: next_offsets[partition] for partition in again}
+            self.keep_alive()
+        log.warning("The broker does not take the commit of partitions %s now; the next one will cover it", sorted(again))
+
+    def _commit_once(self, offsets: list[TopicPartition]) -> list[TopicPartition]:
+        """Try once; returns those for which it is worth to try again."""
+        if not offsets:
+            return []
+        try:
+            results = self._consumer.commit(offsets=offsets, asynchronous=False) or []
+        except KafkaException as failure:
+            return [place for place in offsets if self._worth_another_try(failure.args[0], place)]
+        return [result for result in results if result.error and self._worth_another_try(result.error, result)]
+
+    def _worth_another_try(self, error: KafkaError, place: TopicPartition) -> bool:
+        if error.name() in _NO_LONGER_OURS:
+            log.info("Partition %d has another owner: the commit of offset %d was refused", place.partition, place.offset)
+            return False
+        said = translate(error.name(), error.str(), f"Committing offset {place.offset} of partition {place.partition}")
+        if isinstance(said, BrokerDown) or error.name() in _ASK_AGAIN:
+            log.debug("%s", said)
+            return True
+        raise said
+
+    # -- trouble -------------------------------------------------------------------------------------------------------
+
+    def _note(self, error: KafkaError) -> None:
+        """librdkafka's error callback. Raises nothing: it is raised where we are not inside the library."""
+        said = translate(error.name(), error.str(), "Kafka")
+        if isinstance(said, Stop) and (error.fatal() or said.next_step):
+            self._trouble = said
+        else:
+            log.debug("%s", said)
+
+    def _raise_trouble(self) -> None:
+        if self._trouble:
+            trouble, self._trouble = self._trouble, None
+            raise trouble
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()

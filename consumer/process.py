@@ -1,0 +1,69 @@
+"""A worker's process, from its first breath to its exit status. Clients and engine are made here, in the child."""
+
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+from schemas.errors import DatabaseDown, Stop
+from schemas.reports import WorkerOrder, WorkerStopped
+from terminal.logs import set_up_logs
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+
+
+def work(order: WorkerOrder, supervisor: Connection) -> None:
+    """Run one worker until the supervisor says so, goes away, or a person must act."""
+    set_up_logs(order.log_level, f"worker-{order.number}")
+    stopping = _listen(supervisor)
+    try:
+        _run(order, supervisor, stopping)
+    except Stop as problem:
+        supervisor.send(WorkerStopped(order.number, problem.text, problem.next_step))
+        sys.exit(problem.exit_status)
+    except BrokenPipeError:
+        log.warning("the supervisor is gone: ending")
+
+
+def _listen(supervisor: Connection) -> Callable[[], bool]:
+    """A function that says whether to end: SIGTERM, a word of the supervisor, or its death.
+
+    SIGINT is not heard: at a terminal it reaches the supervisor too, which tells us.
+    """
+    heard = False
+
+    def on_signal(_number: int, _frame: object) -> None:
+        nonlocal heard
+        heard = True
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, on_signal)
+
+    def stopping() -> bool:
+        return heard or supervisor.poll()  # a message and the end of the pipe both mean: end
+
+    return stopping
+
+
+def _run(order: WorkerOrder, supervisor: Connection, stopping: Callable[[], bool]) -> None:
+    from consumer.dead_letters import DeadLetters  # noqa: PLC0415 -- imported in the child, in the order of need
+    from consumer.intake import Intake  # noqa: PLC0415
+    from consumer.stores.opening import open_store  # noqa: PLC0415
+    from consumer.worker import Worker  # noqa: PLC0415
+
+    while not stopping():
+        try:
+            store = open_store(order.database, order.database_password, replace=order.replace)
+        except DatabaseDown as outage:
+            log.warning("%s: waiting", outage)
+            time.sleep(RETRY_SECONDS)
+        else:
+            break
+    else:
+        return
+    dead_letters = DeadLetters(order.dead_letter_kafka, order.dead_letter_topic, order.topic)
+    Worker(order, Intake(order), store, dead_letters, supervisor.send, stopping).run()

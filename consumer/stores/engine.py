@@ -1,0 +1,152 @@
+"""SQLAlchemy's engine, made fit for each database, and its errors told apart."""
+
+import sqlite3
+import ssl
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from consumer.stores.mysql_connection import BufferConnection
+from schemas.errors import ChatferryError, DatabaseDown, Stop, UsageProblem
+
+CONNECT_SECONDS = 10
+SQLITE_BUSY_SECONDS = 30.0
+"""How long SQLite waits for another writer before it says that the file is locked."""
+
+_CONFLICTS = {1205: "lock wait timeout", 1213: "deadlock"}
+_DOWN = frozenset(
+    [2002, 2003, 2006, 2013, 2055, 1053, 1317, 1927, 4031]  # gone, killed, shutting down
+    + [1040, 1129, 1203, 1226, 1041]  # too many connections, memory
+    + [1021, 1114, 1290, 1792, 1836, 3100, 1028]  # disk full, read-only
+    + [1158, 1159, 1160, 1161, 1180, 1969, 3024, 1412, 1637]  # network, time limits, passing conflicts
+    + list(_CONFLICTS)
+)
+_NEXT_STEP = {
+    1044: "Grant the user SELECT, INSERT and UPDATE on this database's table",
+    1045: "Check user and password (CHATFERRY_DATABASE_PASSWORD, or --database-password-file)",
+    1049: "Create the database first: CREATE DATABASE ... CHARACTER SET utf8mb4",
+    1054: "Run: chatferry db upgrade --database ...",
+    1142: "Grant the user SELECT, INSERT and UPDATE on the table (and DELETE for --on-duplicate update)",
+    1143: "Grant the user SELECT, INSERT and UPDATE on the table (and DELETE for --on-duplicate update)",
+    1146: "Run: chatferry db upgrade --database ...",
+    1227: "Ask for the privilege that it names",
+    1698: "Check user and password (CHATFERRY_DATABASE_PASSWORD, or --database-password-file)",
+    2026: "Check the certificate, its host name and ssl_ca",
+}
+
+
+def make_engine(database: str, password: str | None = None) -> Engine:
+    """The engine for a SQLAlchemy URL; nothing is connected yet.
+
+    Raises `UsageProblem` for a URL that is none, or of a database that we have no store for.
+    """
+    url = _parse(database, password)
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+        event.listen(engine, "connect", _sqlite_durable)
+        return engine
+    options: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "local_infile": True}
+    url, tls = _tls(url)
+    if tls:
+        options["ssl"] = tls
+    engine = create_engine(
+        url,
+        connect_args=options,
+        isolation_level="READ COMMITTED",  # fewer gap locks, so fewer deadlocks between workers
+        pool_size=1,
+        max_overflow=1,
+        pool_pre_ping=True,
+    )
+    event.listen(engine, "do_connect", _buffer_connection)
+    return engine
+
+
+def _parse(database: str, password: str | None) -> URL:
+    try:
+        url = make_url(database)
+        backend = url.get_backend_name()
+    except (ArgumentError, NoSuchModuleError):
+        raise UsageProblem(
+            "--database is not a database URL", "For example mysql+pymysql://user@host/chat, or sqlite:///chat.db"
+        ) from None
+    if backend not in ("mysql", "mariadb", "sqlite"):
+        raise UsageProblem(f"--database: there is no store for {backend}", "MySQL, MariaDB and SQLite are supported")
+    if backend != "sqlite":
+        url = url.set(drivername=f"{backend}+pymysql")
+        if password is not None:
+            url = url.set(password=password)
+    elif url.database in (None, "", ":memory:"):
+        raise UsageProblem("--database: SQLite needs a file, since every worker opens it", "For example sqlite:///chat.db")
+    return url
+
+
+def shown(database: str) -> str:
+    """The URL without its password."""
+    try:
+        return make_url(database).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "(not a URL)"
+
+
+def _tls(url: URL) -> tuple[URL, ssl.SSLContext | None]:
+    """TLS that verifies: PyMySQL's own `ssl_ca` alone does not look at the host name.
+
+    `ssl_ca`, `ssl_cert`, `ssl_key` and `ssl_verify` (false: do not verify) are taken from the URL's query.
+    """
+    keys = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify")
+    given = {key: str(url.query[key]) for key in keys if key in url.query}
+    if not given:
+        return url, None
+    try:
+        context = ssl.create_default_context(cafile=given.get("ssl_ca"))
+        if "ssl_cert" in given:
+            context.load_cert_chain(given["ssl_cert"], given.get("ssl_key"))
+    except OSError as error:
+        raise UsageProblem(f"--database: the TLS files cannot be used: {error}", "Check ssl_ca, ssl_cert, ssl_key") from None
+    if given.get("ssl_verify", "true").lower() in ("false", "0", "no"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return url.difference_update_query(keys), context
+
+
+def _buffer_connection(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> BufferConnection:
+    """Connect through the class that serves LOAD DATA from memory and nothing else."""
+    return BufferConnection.open(arguments, options)
+
+
+def _sqlite_durable(connection: sqlite3.Connection, _record: Any) -> None:
+    """WAL lets people read while we write; FULL makes a committed transaction survive a power cut."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def errno_of(error: DBAPIError) -> int | None:
+    """MySQL's number of the error, or None."""
+    arguments = getattr(error.orig, "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], int) else None
+
+
+def explain(error: DBAPIError) -> ChatferryError | None:
+    """The failure behind a database error: `DatabaseDown`, `Stop`, or None where it may be this batch's data, or a bug."""
+    number = errno_of(error)
+    if isinstance(error.orig, sqlite3.Error):
+        return _explain_sqlite(error.orig)
+    text = f"{error.orig.args[1]} ({number})" if number is not None and len(error.orig.args) > 1 else str(error.orig)  # type: ignore[union-attr]
+    if number in _DOWN or (number is None and error.connection_invalidated) or number == 0:
+        return DatabaseDown(f"The database: {text}")
+    if number in _NEXT_STEP:
+        return Stop(f"The database: {text}", _NEXT_STEP[number])
+    return None
+
+
+def _explain_sqlite(error: sqlite3.Error) -> ChatferryError | None:
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")):
+        return DatabaseDown(f"The database: {error}")
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_PERM")):
+        return Stop(f"The database: {error}", "Check the path of the SQLite file and its permissions")
+    if "no such table" in str(error) or "no such column" in str(error):
+        return Stop(f"The database: {error}", "Run: chatferry db upgrade --database ...")
+    return None

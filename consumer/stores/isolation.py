@@ -1,0 +1,87 @@
+"""Rows into MySQL by a strict INSERT that finds the row which the database refuses, and keeps its neighbours."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from consumer.stores.engine import errno_of
+from consumer.stores.store import Stored
+from schemas.message import Row
+from schemas.table import COLUMNS, TABLE
+
+DATA_ERRORS = frozenset(
+    [1048, 1138, 1230, 1261, 1262, 1263, 1264, 1265, 1292, 1366, 1367, 1406, 1411]  # null, truncated, out of range, wrong
+    + [1153, 1301, 1118]  # too large a packet or row
+    + [1452, 1216, 3819, 4025, 1644, 1369, 1526, 1241]  # constraints, triggers, partitions
+)
+"""What a row's own content can cause (MariaDB's and MySQL's error lists), told by number: the drivers file them under the
+same classes as a server that went away."""
+
+_SERVER_GONE = frozenset([2006, 2013])  # what an oversized packet looks like
+
+STATEMENT_ROWS = 1_000
+PACKET_SHARE = 0.5
+"""A statement's size stays below this share of max_allowed_packet: escaping may double text."""
+
+_COLUMN_LIST = ", ".join(f"`{column}`" for column in COLUMNS)
+_VALUES = "(" + ", ".join(["%s"] * len(COLUMNS)) + ")"
+
+
+def insert_isolating(connection: Connection, rows: Sequence[Row], *, replace: bool) -> Stored:
+    """Insert the rows on this connection, in its transaction; a refused row is left out and returned.
+
+    A statement that fails is undone as a whole by the server, so halving it finds the row. Raises `DBAPIError` for
+    everything that is not the data's fault.
+    """
+    largest = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()
+    work = _Inserter(connection, rows, int(largest * PACKET_SHARE), replace=replace)
+    for start, end in work.statements():
+        work.insert(start, end)
+    return Stored(work.new, len(rows) - work.new - len(work.refused), work.refused)
+
+
+class _Inserter:
+    def __init__(self, connection: Connection, rows: Sequence[Row], largest: int, *, replace: bool) -> None:
+        self._connection = connection
+        self._rows = rows
+        self._largest = largest
+        self._replace = replace
+        verb, tail = ("REPLACE", "") if replace else ("INSERT", " ON DUPLICATE KEY UPDATE `id` = `id`")
+        self._statement = f"{verb} INTO `{TABLE}` ({_COLUMN_LIST}) VALUES {{values}}{tail}"
+        self.new = 0
+        self.refused: list[tuple[int, str]] = []
+
+    def statements(self) -> list[tuple[int, int]]:
+        """The rows' indices cut into statements by number and by size."""
+        cuts, start, size = [], 0, 0
+        for i, row in enumerate(self._rows):
+            row_size = sum(4 * len(field) for field in row if field)
+            if i > start and (i - start >= STATEMENT_ROWS or size + row_size > self._largest):
+                cuts.append((start, i))
+                start, size = i, 0
+            size += row_size
+        return [*cuts, (start, len(self._rows))]
+
+    def insert(self, start: int, end: int) -> None:
+        """Insert these rows, or, where the server refuses, each half by itself."""
+        try:
+            self.new += self._execute(self._rows[start:end])
+        except DBAPIError as error:
+            if errno_of(error) not in DATA_ERRORS:
+                raise
+            if end - start == 1:
+                self.refused.append((start, str(error.orig.args[-1]) if error.orig else str(error)))
+                return
+            middle = (start + end) // 2
+            self.insert(start, middle)
+            self.insert(middle, end)
+
+    def _execute(self, rows: Sequence[Row]) -> int:
+        """How many of the rows are new."""
+        statement = self._statement.format(values=", ".join([_VALUES] * len(rows)))
+        affected = self._connection.exec_driver_sql(statement, tuple(chain.from_iterable(rows))).rowcount
+        if self._replace:  # a replaced row counts twice: deleted and inserted
+            return 2 * len(rows) - affected
+        return affected

@@ -1,0 +1,124 @@
+"""MySQL and MariaDB: LOAD DATA LOCAL from memory, and a multi-row INSERT where the server forbids it."""
+
+import logging
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from consumer.stores.engine import errno_of, explain
+from consumer.stores.isolation import DATA_ERRORS, insert_isolating
+from consumer.stores.mysql_connection import BufferConnection
+from consumer.stores.store import Stored
+from schemas.message import Row
+from schemas.table import COLUMNS, TABLE
+
+log = logging.getLogger(__name__)
+
+_COLUMN_LIST = ", ".join(f"`{column}`" for column in COLUMNS)
+
+LOAD = (
+    "LOAD DATA LOCAL INFILE 'chatferry' {repeat} INTO TABLE `{table}` CHARACTER SET utf8mb4 "
+    "FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ({columns})"
+)
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\0": "\\0"})
+
+_LOCAL_FORBIDDEN = frozenset([1148, 3948, 4166])
+"""ER_NOT_ALLOWED_COMMAND, ER_CLIENT_LOCAL_FILES_DISABLED, and MariaDB's "loading of local files is disabled"."""
+
+_DUPLICATE = 1062
+
+
+class MySQLStore:
+    """Stores batches sorted by id: long sorted runs are what the primary key takes fastest, and one order of locks for
+    all workers keeps them from deadlocking.
+
+    LOAD DATA LOCAL never fails on bad values, it cuts them and warns. So the load counts only where every warning is a
+    repeated id; otherwise it is rolled back and the batch goes through a strict INSERT that finds the row.
+    """
+
+    def __init__(self, engine: Engine, *, replace: bool) -> None:
+        self._engine = engine
+        self._replace = replace
+        self._may_load = True
+        self._load = LOAD.format(repeat="REPLACE" if replace else "IGNORE", table=TABLE, columns=_COLUMN_LIST)
+
+    def save(self, rows: Sequence[Row]) -> Stored:
+        """See `Store.save`."""
+        order = sorted(range(len(rows)), key=list(map(itemgetter(0), rows)).__getitem__)
+        ordered = [rows[i] for i in order]
+        try:
+            stored = self._load_all(ordered) if self._may_load else None
+            if stored is None:
+                with self._engine.begin() as connection:
+                    stored = insert_isolating(connection, ordered, replace=self._replace)
+        except DBAPIError as error:
+            raise self._failure(error) from error
+        return stored._replace(refused=[(order[i], text) for i, text in stored.refused])
+
+    def _failure(self, error: DBAPIError) -> Exception:
+        """What the error means; itself, where it is a bug."""
+        return explain(error) or error
+
+    def _load_all(self, rows: Sequence[Row]) -> Stored | None:
+        """Load the batch; None where it must go through INSERT instead, and then nothing of it is stored."""
+        buffer = encode(rows)
+        with self._engine.connect() as connection, connection.begin() as transaction:
+            try:
+                counts = self._send(connection, buffer)
+            except DBAPIError as error:
+                if errno_of(error) in _LOCAL_FORBIDDEN:
+                    log.info("This server forbids LOAD DATA LOCAL: rows go in by INSERT")
+                    self._may_load = False
+                    return None
+                if errno_of(error) in DATA_ERRORS:
+                    return None
+                raise
+            repeats = counts["Deleted"] if self._replace else counts["Skipped"]
+            if counts["Records"] == len(rows) and self._only_repeats_warned(connection, counts):
+                return Stored(len(rows) - repeats, repeats, [])
+            transaction.rollback()
+            log.debug("The load warned (%s): the batch goes through INSERT", counts)
+            return None
+
+    def _send(self, connection: Connection, buffer: bytes) -> dict[str, int]:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, BufferConnection)
+        driver.buffer = memoryview(buffer)
+        try:
+            connection.exec_driver_sql(self._load)
+        finally:
+            driver.buffer = None
+        return driver.counts()
+
+    def _only_repeats_warned(self, connection: Connection, counts: dict[str, int]) -> bool:
+        if not counts["Warnings"]:
+            return not counts["Skipped"]
+        if counts["Warnings"] != counts["Skipped"] or self._replace:
+            return False
+        codes: Any = connection.exec_driver_sql("SHOW WARNINGS").all()
+        return len(codes) == counts["Warnings"] and all(code == _DUPLICATE for _level, code, _text in codes)
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._engine.dispose()
+
+
+def encode(rows: Sequence[Row]) -> bytes:
+    """Rows as LOAD DATA reads them: fields by tab, rows by newline, `\\N` for NULL, backslash escapes."""
+    lines = []
+    for row in rows:
+        text = "\t".join(row[:5]) + "\t" + (row[5] or "")
+        if _needs_care(text, row):
+            text = "\t".join("\\N" if field is None else field.translate(_ESCAPES) for field in row)
+        lines.append(text)
+    lines.append("")
+    return "\n".join(lines).encode()
+
+
+def _needs_care(text: str, row: Row) -> bool:
+    return row[5] is None or "\\" in text or "\n" in text or "\0" in text or text.count("\t") != 5
+

@@ -1,0 +1,68 @@
+"""A PyMySQL connection whose LOAD DATA LOCAL reads from memory, and from nothing else.
+
+The server names the file that the client should send, and may name any, in answer to any statement. This connection never
+opens a file: it sends the buffer that was laid out for the statement in hand, whatever name is asked for, and nothing at
+all when none was.
+"""
+
+import re
+from typing import Any, Self
+
+from pymysql.connections import Connection, LoadLocalPacketWrapper, MySQLResult
+from pymysql.constants import CLIENT
+
+from schemas.errors import Stop
+
+PACKET_BYTES = 256 << 10
+
+_INFO = re.compile(r"(\w+): (\d+)")
+
+
+class _BufferResult(MySQLResult):  # type: ignore[misc] # PyMySQL's stubs leave it untyped
+    def _read_load_local_packet(self, first_packet: Any) -> None:
+        connection: BufferConnection = self.connection
+        asked_for = LoadLocalPacketWrapper(first_packet).filename
+        buffer, connection.buffer = connection.buffer, None
+        if buffer is not None:
+            for start in range(0, len(buffer), PACKET_BYTES):
+                connection.write_packet(bytes(buffer[start : start + PACKET_BYTES]))
+        connection.write_packet(b"")
+        answer = connection._read_packet()
+        if buffer is None:
+            connection._force_close()
+            raise Stop(
+                f"The database asked for the file {asked_for!r}, which no statement of ours mentioned; it got nothing",
+                "Do not trust this server, or what stands between it and you",
+            )
+        self._read_ok_packet(answer)
+
+
+class BufferConnection(Connection):  # type: ignore[misc] # as above
+    """The connection; `buffer` is what the next LOAD DATA LOCAL sends."""
+
+    buffer: memoryview | None = None
+    info: str = ""
+
+    @classmethod
+    def open(cls, arguments: list[Any], options: dict[str, Any]) -> Self:
+        """Connect, counting as affected only rows that changed (SQLAlchemy asks for those that matched)."""
+        flags = options.pop("client_flag", 0) & ~CLIENT.FOUND_ROWS
+        return cls(*arguments, **options, client_flag=flags)
+
+    def _read_query_result(self, unbuffered: bool = False) -> int | None:  # noqa: FBT001, FBT002 -- PyMySQL's signature
+        self._result = None
+        result = _BufferResult(self)
+        if unbuffered:
+            result.init_unbuffered_query()
+        else:
+            result.read()
+        self._result = result
+        self.info = (result.message or b"").decode("utf-8", "replace")
+        if result.server_status is not None:
+            self.server_status = result.server_status
+        affected: int | None = result.affected_rows
+        return affected
+
+    def counts(self) -> dict[str, int]:
+        """The server's account of the last statement: Records, Deleted, Skipped, Duplicates, Warnings."""
+        return {name: int(number) for name, number in _INFO.findall(self.info)}

@@ -1,0 +1,89 @@
+"""The store for a database URL, on a table that is as it should be."""
+
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError, NoSuchTableError
+
+from consumer.stores.engine import explain, make_engine
+from consumer.stores.mysql import MySQLStore
+from consumer.stores.sqlite import SQLiteStore
+from consumer.stores.store import Store
+from schemas.errors import DatabaseDown, Stop
+from schemas.table import BYTEWISE_COLLATIONS, COLUMNS, REVISION, REVISION_TABLE, TABLE
+
+UPGRADE = "Run: chatferry db upgrade --database ..."
+
+
+def open_store(database: str, password: str | None, *, replace: bool) -> Store:
+    """Connect, check the table, and return the store.
+
+    Raises `Stop` where the table is not as this version needs it, `DatabaseDown` where the database is away.
+    """
+    engine = make_engine(database, password)
+    check(engine)
+    if engine.dialect.name == "sqlite":
+        return SQLiteStore(engine, replace=replace)
+    return MySQLStore(engine, replace=replace)
+
+
+def check(engine: Engine) -> str:
+    """See that the table is as this version needs it; returns its revision.
+
+    Raises `Stop` with what is wrong and what to run, `DatabaseDown` where the database is away.
+    """
+    try:
+        with engine.connect() as connection:
+            problem = _table_problem(connection)
+            if problem:
+                raise Stop(problem, UPGRADE)
+            return _revision(connection)
+    except DBAPIError as error:
+        raise explain(error) or error from error
+
+
+def first_contact(engine: Engine) -> None:
+    """See that the database answers, before any work is begun.
+
+    Raises `Stop` where it does not: at the start, waiting for ever would hide a wrong address.
+    """
+    try:
+        with engine.connect():
+            return
+    except DBAPIError as error:
+        said = explain(error)
+        if isinstance(said, DatabaseDown):
+            where = engine.url.render_as_string(hide_password=True)
+            raise Stop(f"No database answers at {where}: {error.orig}", "Check --database, and that the server runs") from None
+        raise said or error from error
+
+
+def _revision(connection: Connection) -> str:
+    """The revision; checked where the user may read it: the table itself was looked at already."""
+    try:
+        found = connection.execute(text(f"SELECT version_num FROM {REVISION_TABLE}")).scalar()  # noqa: S608 -- a constant
+    except DBAPIError as error:
+        said = explain(error)
+        if isinstance(said, Stop) and "denied" in said.text:
+            return REVISION
+        raise Stop(f"The table {TABLE} was not made by chatferry", UPGRADE) from None
+    if found != REVISION:
+        raise Stop(f"The table {TABLE} is of revision {found}, and this chatferry needs {REVISION}", UPGRADE)
+    return str(found)
+
+
+def _table_problem(connection: Connection) -> str | None:
+    inspector = inspect(connection)
+    try:
+        columns = {column["name"]: column for column in inspector.get_columns(TABLE)}
+    except NoSuchTableError:
+        return f"There is no table {TABLE}"
+    if missing := [name for name in COLUMNS if name not in columns]:
+        return f"The table {TABLE} has no column {missing[0]}"
+    if inspector.get_pk_constraint(TABLE)["constrained_columns"] != ["id"]:
+        return f"The primary key of {TABLE} is not its id"
+    unique = [index["name"] for index in inspector.get_indexes(TABLE) if index["unique"]]
+    if unique:
+        return f"The table {TABLE} has a second unique key, {unique[0]}: its repeats would pass for repeats of an id"
+    collation = getattr(columns["id"]["type"], "collation", None)
+    if connection.dialect.name != "sqlite" and collation not in BYTEWISE_COLLATIONS:
+        return f"The ids of {TABLE} are compared by {collation}, which takes different ids for the same"
+    return None

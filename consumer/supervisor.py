@@ -1,0 +1,150 @@
+"""Starts the workers, watches them, tells them to end, starts another for one that was killed. Knows no Kafka and no SQL."""
+
+import logging
+import multiprocessing
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+
+from consumer.process import work
+from schemas.errors import Stop
+from schemas.reports import BatchDone, WorkerOrder, WorkerStopped
+from terminal.signals import GRACE_SECONDS
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.05
+KILLED_TOO_OFTEN = 5
+WITHIN_SECONDS = 60.0
+"""So many workers killed within this time, and something kills them (memory, an operator): then starting more helps nobody."""
+
+
+@dataclass
+class _Member:
+    order: WorkerOrder
+    process: SpawnProcess
+    pipe: Connection
+    ended: bool = False
+
+
+class Supervisor:
+    """Runs one process an order until `finished` says so, an interruption is heard, or a worker cannot go on."""
+
+    def __init__(
+        self,
+        orders: Sequence[WorkerOrder],
+        on_report: Callable[[BatchDone], None],
+        renew: Callable[[WorkerOrder], WorkerOrder] = lambda order: order,
+    ) -> None:
+        """`renew` makes the order for a worker that takes a killed one's place."""
+        self._orders = orders
+        self._on_report = on_report
+        self._renew = renew
+        self._context = multiprocessing.get_context("spawn")
+        self._members: list[_Member] = []
+        self._deaths: deque[float] = deque(maxlen=KILLED_TOO_OFTEN)
+        self._problem: Stop | None = None
+        self._stopping_since: float | None = None
+
+    @property
+    def alive(self) -> int:
+        """How many workers run."""
+        return sum(not member.ended for member in self._members)
+
+    def start(self) -> None:
+        """Start every worker."""
+        for order in self._orders:
+            self._spawn(order)
+
+    def run(self, finished: Callable[[], bool], interrupted: Callable[[], bool]) -> None:
+        """Watch until every worker has ended.
+
+        Raises `Stop` with a worker's own words where it could not go on.
+        """
+        try:
+            while self.alive:
+                self._watch()
+                if self._stopping_since is None and (self._problem or interrupted() or finished()):
+                    self._stop_all()
+                if self._stopping_since is not None and time.monotonic() - self._stopping_since > GRACE_SECONDS:
+                    log.warning("Workers did not end in %d s: killed; what they held comes again", GRACE_SECONDS)
+                    self.kill()
+        finally:
+            self.kill()
+        if self._problem:
+            raise self._problem
+
+    def _spawn(self, order: WorkerOrder) -> None:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=work, args=(order, theirs), name=f"worker-{order.number}", daemon=True)
+        process.start()
+        theirs.close()
+        self._members.append(_Member(order, process, ours))
+        log.debug("worker %d runs as process %d", order.number, process.pid)
+
+    def _watch(self) -> None:
+        """Take what the workers say, and see who ended, for up to a tick."""
+        members = [member for member in self._members if not member.ended]
+        ready = wait([thing for m in members for thing in (m.pipe, m.process.sentinel)], TICK_SECONDS)
+        for member in members:
+            if member.pipe in ready:
+                self._listen_to(member)
+            if member.process.sentinel in ready:
+                self._listen_to(member)
+                self._bury(member)
+
+    def _listen_to(self, member: _Member) -> None:
+        try:
+            while member.pipe.poll():
+                said = member.pipe.recv()
+                if isinstance(said, BatchDone):
+                    self._on_report(said)
+                elif isinstance(said, WorkerStopped):
+                    self._problem = self._problem or Stop(said.text, said.next_step)
+        except (EOFError, ConnectionResetError):
+            return  # its end is dealt with by its sentinel
+
+    def _bury(self, member: _Member) -> None:
+        member.process.join()
+        member.ended = True
+        member.pipe.close()
+        code = member.process.exitcode or 0
+        if self._stopping_since is not None or self._problem:
+            return
+        if code > 0:
+            self._problem = Stop(f"Worker {member.order.number} crashed", "Its traceback above is a bug: please report it")
+            return
+        self._replace(member, code)
+
+    def _replace(self, member: _Member, code: int) -> None:
+        now = time.monotonic()
+        self._deaths.append(now)
+        if len(self._deaths) == KILLED_TOO_OFTEN and now - self._deaths[0] < WITHIN_SECONDS:
+            self._problem = Stop(
+                f"{KILLED_TOO_OFTEN} workers were killed within {WITHIN_SECONDS:.0f} s, the last by signal {-code}",
+                "See what kills them (memory?), then start again: nothing is lost",
+            )
+            return
+        log.warning("Worker %d was ended by signal %d: another takes its place", member.order.number, -code)
+        self._spawn(self._renew(member.order))
+
+    def _stop_all(self) -> None:
+        self._stopping_since = time.monotonic()
+        for member in self._members:
+            if not member.ended:
+                try:
+                    member.pipe.send("end")
+                except (BrokenPipeError, ConnectionResetError):
+                    continue  # it ended just now
+
+    def kill(self) -> None:
+        """End every worker that is left, at once."""
+        for member in self._members:
+            if not member.ended:
+                member.process.kill()
+                member.process.join()
+                self._listen_to(member)
+                member.ended = True

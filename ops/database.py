@@ -1,0 +1,84 @@
+"""`chatferry db`: the table's migrations, and the check that they are done."""
+
+from typing import Any
+
+import click
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from consumer.stores.engine import explain, make_engine, shown
+from consumer.stores.opening import check, first_contact
+from schemas.errors import Stop
+from schemas.settings import secret
+from schemas.table import REVISION
+from terminal.command import FerryCommand, emit_json, environment, required, settings_options
+
+
+@click.group()
+def db() -> None:
+    """Create the table, bring it up to date, check it."""
+
+
+@db.command(cls=FerryCommand, name="upgrade")
+@settings_options(["database", "database_password_file"])
+def upgrade_command(**given: Any) -> int:
+    """Create the table, or bring it to this version's revision."""
+    engine, database = _engine(given)
+    first_contact(engine)
+    revision = upgrade(engine)
+    _answer(given, revision, f"{shown(database)}: the table is at revision {revision}")
+    return 0
+
+
+@db.command(cls=FerryCommand, name="check")
+@settings_options(["database", "database_password_file"])
+def check_command(**given: Any) -> int:
+    """See whether the table is as this version needs it."""
+    engine, database = _engine(given)
+    first_contact(engine)
+    revision = check(engine)
+    _answer(given, revision, f"{shown(database)}: the table is as it should be, at revision {revision}")
+    return 0
+
+
+def _engine(given: dict[str, Any]) -> tuple[Engine, str]:
+    database = required("database", given["database"])
+    password = secret("CHATFERRY_DATABASE_PASSWORD", given["database_password_file"], environment())
+    return make_engine(database, password), database
+
+
+def _answer(given: dict[str, Any], revision: str, sentence: str) -> None:
+    if given["json"]:
+        emit_json({"revision": revision})
+    else:
+        click.echo(sentence)
+
+
+def upgrade(engine: Engine) -> str:
+    """Run the migrations that are missing; returns the revision that the table is at then.
+
+    Raises `Stop` where the database refuses, `DatabaseDown` where it went away.
+    """
+    from alembic import command  # noqa: PLC0415 -- a fifth of a second, and not needed where the table is there
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", "schemas:migrations")
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except DBAPIError as error:
+        raise explain(error) or error from error
+    check(engine)
+    return REVISION
+
+
+def upgrade_where_needed(engine: Engine) -> None:
+    """The same, without loading Alembic where the table is up to date already."""
+    try:
+        check(engine)
+    except Stop:
+        upgrade(engine)
+
+

@@ -1,0 +1,82 @@
+"""`chatferry topics`: the topic and its dead letters."""
+
+from typing import Any
+
+import click
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from producer.client import ANSWER_SECONDS, ask_topic, producer_settings
+from schemas.kafka import Settings, translate
+from schemas.settings import pass_through, secret
+from schemas.topics import HEADER_ROOM, KAFKA_DEFAULT_MAX_MESSAGE_BYTES, dead_letter_topic
+from terminal.command import FerryCommand, emit_json, environment, required, settings_options
+
+
+@click.group()
+def topics() -> None:
+    """Create the topics."""
+
+
+@topics.command(cls=FerryCommand, name="create")
+@settings_options(
+    ["brokers", "topic", "dead_letter_topic", "partitions", "replication_factor", "max_message_bytes", "librdkafka",
+     "kafka_password_file"]
+)  # fmt: skip
+def create(**given: Any) -> int:
+    """Create the topic and its dead-letter topic, where they are not there yet."""
+    password = secret("CHATFERRY_KAFKA_PASSWORD", given["kafka_password_file"], environment())
+    settings = producer_settings(required("brokers", given["brokers"]), pass_through(given["librdkafka"]), password)
+    topic, dead = given["topic"], given["dead_letter_topic"] or dead_letter_topic(given["topic"])
+    created = create_topics(
+        settings,
+        topic,
+        dead,
+        partitions=given["partitions"],
+        replication_factor=given["replication_factor"],
+        max_message_bytes=given["max_message_bytes"],
+    )
+    partitions = ask_topic(settings, topic).partitions
+    if given["json"]:
+        emit_json({"topic": topic, "partitions": partitions, "dead_letter_topic": dead, "created": created})
+    else:
+        known = "is there already" if topic not in created else "created"
+        click.echo(f"{topic} {known}, with {partitions} partitions; bad lines go to {dead}")
+    return 0
+
+
+def create_topics(
+    settings: Settings,
+    topic: str,
+    dead: str,
+    *,
+    partitions: int,
+    replication_factor: int | None = None,
+    max_message_bytes: int | None = None,
+) -> list[str]:
+    """Create those of the two topics that are not there; returns their names.
+
+    The dead-letter topic takes larger records than the topic, so that a line that fits there fits here with its headers.
+    Raises `Stop` where the broker refuses.
+    """
+    admin = AdminClient(settings)
+    copies = replication_factor or -1
+    largest: dict[str, str] = {} if max_message_bytes is None else {"max.message.bytes": str(max_message_bytes)}
+    created = [topic] if _create(admin, NewTopic(topic, partitions, copies, config=largest)) else []
+    limit = max_message_bytes or ask_topic(settings, topic).max_message_bytes or KAFKA_DEFAULT_MAX_MESSAGE_BYTES
+    room = {"max.message.bytes": str(limit + HEADER_ROOM)}
+    if _create(admin, NewTopic(dead, 1, copies, config=room)):
+        created.append(dead)
+    return created
+
+
+def _create(admin: AdminClient, topic: NewTopic) -> bool:
+    try:
+        admin.create_topics([topic], request_timeout=ANSWER_SECONDS)[topic.topic].result()
+    except KafkaException as error:
+        kafka_error = error.args[0]
+        if kafka_error.name() == "TOPIC_ALREADY_EXISTS":
+            return False
+        raise translate(kafka_error.name(), kafka_error.str(), f"Creating the topic {topic.topic}") from None
+    return True
+

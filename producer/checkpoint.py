@@ -1,0 +1,170 @@
+"""The checkpoint: up to which byte every line of a file is durable, kept in a file of its own.
+
+One file for each source identity (device and inode), topic and cluster, so that the same log sent to another topic, or to a
+Kafka that was set up anew, starts at its beginning. The first bytes of the log are kept as a hash: a reused inode or a
+rewritten file is seen, and read from its start. A checkpoint that cannot be believed leads to lines sent again, which the
+table absorbs; never to lines skipped.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import stat
+from pathlib import Path
+from typing import Self
+
+import msgspec
+import platformdirs
+
+from producer.sources.streams import HEAD_BYTES, Source
+from schemas.errors import Stop
+
+log = logging.getLogger(__name__)
+
+
+class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the checkpoint file holds, as JSON. `offset` in bytes of the decompressed text."""
+
+    path: str
+    topic: str
+    offset: int
+    head_length: int
+    head_sha256: str
+    version: int = 1
+
+
+def default_folder() -> Path:
+    """The user's state folder for chatferry ($XDG_STATE_HOME/chatferry on Linux)."""
+    return platformdirs.user_state_path("chatferry")
+
+
+class Checkpoint:
+    """The checkpoint of one source, locked for this process while it is open.
+
+    `save` is atomic: a new file, fsync, rename, fsync of the folder. A crash leaves the old one or the new one.
+    """
+
+    def __init__(self, folder: Path, source: Source, topic: str, topic_id: str) -> None:
+        """Open and lock the checkpoint; `topic_id` tells this topic from one of the same name elsewhere.
+
+        Raises `Stop` where the folder cannot be used, the file is not ours, or another producer has it open.
+        """
+        assert source.identity is not None
+        key = hashlib.sha256(repr((*source.identity, topic, topic_id)).encode()).hexdigest()[:20]
+        name = "".join(c if c.isalnum() or c in "._-" else "_" for c in Path(source.name).name)[:60]
+        self.path = folder / f"{name}.{key}.json"
+        self._source = source
+        self._topic = topic
+        self._saved = -1
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = self._take_lock(self.path.with_suffix(".lock"))
+        except OSError as error:
+            raise Stop(f"Cannot use the state folder {folder}: {error.strerror}", "Name another with --state") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        os.close(self._lock)
+
+    def _take_lock(self, path: Path) -> int:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise Stop(
+                f"Another producer is sending {self._source.name} to {self._topic}", "Wait for it, or end it first"
+            ) from None
+        return lock
+
+    def load(self) -> int:
+        """The offset to go on from; 0 where there is none that can be believed, and then the log says why.
+
+        Raises `Stop` for a file that is a link or belongs to somebody else.
+        """
+        state = self._read()
+        if state is None:
+            return 0
+        reason = self._distrust(state)
+        if reason:
+            log.warning("%s: %s; it is read from its start (repeats are absorbed by the table)", self._source.name, reason)
+            return 0
+        self._saved = state.offset
+        return state.offset
+
+    def _read(self) -> State | None:
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Stop(f"Checkpoint {self.path}: {error.strerror}", "Remove it, or name another folder: --state") from None
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+                raise Stop(f"Checkpoint {self.path} belongs to somebody else", "Remove it, or name another folder: --state")
+            try:
+                return msgspec.json.decode(file.read(1 << 16), type=State)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                log.warning("Checkpoint %s is damaged", self.path)
+                return None
+
+    def _distrust(self, state: State) -> str | None:
+        """Why the checkpoint does not speak of this file as it is now; None where it does."""
+        head = self._source.head(max(state.head_length, 0))
+        if state.version != 1 or state.offset < 0 or not 0 <= state.head_length <= HEAD_BYTES:
+            return "its checkpoint is damaged"
+        if len(head) != state.head_length or hashlib.sha256(head).hexdigest() != state.head_sha256:
+            return "it is not the file that its checkpoint speaks of"
+        if self._source.compression is None and not self._ends_a_line(state.offset):
+            return "it was truncated or rewritten since its checkpoint"
+        return None
+
+    def _ends_a_line(self, offset: int) -> bool:
+        size = os.fstat(self._source.raw.fileno()).st_size
+        if offset > size:
+            return False
+        return offset in (0, size) or os.pread(self._source.raw.fileno(), 1, offset - 1) == b"\n"
+
+    def save(self, offset: int) -> None:
+        """Write down that every line before `offset` is durable. Does nothing where that is written already.
+
+        Raises `Stop` where the disk does not take it; the old checkpoint then stays.
+        """
+        if offset == self._saved:
+            return
+        head = self._source.head()
+        digest = hashlib.sha256(head).hexdigest()
+        state = State(self._source.name, self._topic, offset, len(head), digest)
+        temporary = self.path.with_suffix(".new")
+        try:
+            self._write(temporary, msgspec.json.encode(state))
+            temporary.replace(self.path)
+            self._sync_folder()
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise Stop(
+                f"Cannot write the checkpoint {self.path}: {error.strerror}",
+                "Make room; the next run goes on from the checkpoint before",
+            ) from None
+        self._saved = offset
+
+    @staticmethod
+    def _write(path: Path, content: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _sync_folder(self) -> None:
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,139 @@
+"""Kafka's client as the producer needs it: its settings, and what it must know of the topic before the first line."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+from schemas.errors import ChatferryError, Stop
+from schemas.kafka import Settings, base_settings, translate
+from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 10.0
+"""How long the first answer of a broker may take before the person is told that there is none."""
+
+QUEUE_MESSAGES = 200_000
+QUEUE_KILOBYTES = 64 << 10
+"""The window in flight: it bounds memory, and what a killed producer sends again."""
+
+FORCED: Settings = {
+    "enable.idempotence": True,
+    "acks": "all",
+    "enable.gapless.guarantee": True,  # a record that fails stops the client: one report then speaks for all before it
+    "message.timeout.ms": 0,  # a line never expires while a broker is away
+}
+
+
+def producer_settings(brokers: str, pass_through: Mapping[str, str], password: str | None) -> Settings:
+    """librdkafka's settings for a producer: ours by default, the user's where they do not touch the guarantee.
+
+    Raises `UsageProblem` where they do.
+    """
+    defaults: Settings = {
+        "client.id": "chatferry-producer",
+        "compression.type": "lz4",
+        "linger.ms": 5,
+        "queue.buffering.max.messages": QUEUE_MESSAGES,
+        "queue.buffering.max.kbytes": QUEUE_KILOBYTES,
+        "partitioner": "murmur2_random",  # a key goes where Java's default partitioner sends it
+    }
+    return {**defaults, **base_settings(brokers, pass_through, password, FORCED)}
+
+
+@dataclass(frozen=True)
+class TopicFacts:
+    """What the producer must know of its topic. `identity` names this topic and no other of the same name."""
+
+    name: str
+    partitions: int
+    max_message_bytes: int
+    identity: str
+
+    @property
+    def longest_line(self) -> int:
+        """The longest line in bytes that is sure to fit into a record."""
+        return self.max_message_bytes - RECORD_OVERHEAD
+
+
+def ask_topic(settings: Settings, topic: str, *, quiet_check: Callable[[], bool] = lambda: False) -> TopicFacts:
+    """Ask the broker for the topic's facts.
+
+    Raises `Stop` where no broker answers, it refuses us, or there is no such topic.
+    """
+    trouble = Trouble()
+    admin = AdminClient({**_connection_only(settings), "error_cb": trouble.note})
+    metadata = _metadata(admin, str(settings["bootstrap.servers"]), trouble, quiet_check)
+    if topic not in metadata.topics or metadata.topics[topic].error is not None:
+        raise Stop(f"There is no topic {topic!r}", f"Create it: chatferry topics create --topic {topic} --brokers ...")
+    if "message.max.bytes" in settings:
+        limit = int(settings["message.max.bytes"])
+    else:
+        limit = _max_message_bytes(admin, topic)
+    identity = f"{metadata.cluster_id}/{_topic_id(admin, topic)}"
+    return TopicFacts(topic, len(metadata.topics[topic].partitions), limit, identity)
+
+
+class Trouble:
+    """Keeps the last error that a client mentioned, for the sentence in which the person is told."""
+
+    def __init__(self) -> None:
+        self.last: KafkaError | None = None
+
+    def note(self, error: KafkaError) -> None:
+        """librdkafka's error callback: remembers all but the summary that every broker is down."""
+        if error.name() != "_ALL_BROKERS_DOWN" or self.last is None:
+            self.last = error
+
+    def explain(self, what: str) -> ChatferryError | None:
+        """The last error as one of ours; None where nothing was said."""
+        return translate(self.last.name(), self.last.str(), what) if self.last else None
+
+
+def _connection_only(settings: Settings) -> Settings:
+    """Of a producer's settings those that say where the brokers are and who we are."""
+    kept = ("bootstrap.servers", "security.", "ssl.", "sasl.", "client.", "socket.", "broker.", "log.", "debug")
+    return {key: value for key, value in settings.items() if key.startswith(kept)}
+
+
+def _metadata(admin: AdminClient, brokers: str, trouble: Trouble, stopping: Callable[[], bool]):  # type: ignore[no-untyped-def]
+    """The cluster's metadata, asked for in short turns so that a signal is heard."""
+    del stopping
+    try:
+        return admin.list_topics(timeout=ANSWER_SECONDS)
+    except KafkaException as error:
+        said = trouble.explain(f"Cannot use the brokers at {brokers}")
+        if isinstance(said, Stop):
+            raise said from None
+        raise Stop(
+            f"No broker answers at {brokers}: {error.args[0].str()}",
+            "Check --brokers, and that Kafka runs and its advertised.listeners can be reached from here",
+        ) from None
+
+
+def _max_message_bytes(admin: AdminClient, topic: str) -> int:
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    try:
+        entries = admin.describe_configs([resource], request_timeout=ANSWER_SECONDS)[resource].result()
+        return int(entries["max.message.bytes"].value)
+    except (KafkaException, KeyError, TypeError) as error:
+        log.debug("max.message.bytes of %s is not to be had (%s): Kafka's default is assumed", topic, error)
+        return KAFKA_DEFAULT_MAX_MESSAGE_BYTES
+
+
+def _topic_id(admin: AdminClient, topic: str) -> str:
+    from confluent_kafka import TopicCollection  # noqa: PLC0415
+
+    with contextlib.suppress(KafkaException):
+        description = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_SECONDS)[topic].result()
+        return str(description.topic_id)
+    return topic
+
+
+def new_producer(settings: Settings, facts: TopicFacts, on_error: Callable[[KafkaError], None]) -> Producer:
+    """The client, fit for the topic's largest record."""
+    return Producer({**settings, "message.max.bytes": max(facts.max_message_bytes, 1000), "error_cb": on_error})

@@ -1,0 +1,159 @@
+"""All sources of one run, one after the other for a replay, or together as they grow."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from producer.checkpoint import Checkpoint
+from producer.client import TopicFacts
+from producer.publisher import Publisher
+from producer.shipment import Manner, Shipment
+from producer.sources.reader import PACED_READ_BYTES, READ_BYTES, Reader
+from producer.sources.streams import STANDARD_INPUT, Source, open_source
+from schemas.errors import UsageProblem
+
+log = logging.getLogger(__name__)
+
+FOLLOW_SECONDS = 0.05
+"""How often a followed file is looked at when it did not grow: part of a line's way to its row, which should take a
+quarter of a second at most."""
+
+
+@dataclass(frozen=True)
+class CheckpointPlace:
+    """Where checkpoints are, and whether they are believed."""
+
+    folder: Path
+    restart: bool
+
+
+@dataclass
+class Totals:
+    """What a run read and sent, over all its sources."""
+
+    lines: int
+    blank: int
+    outside: int
+    oversize: int
+
+
+class Dispatch:
+    """Opens sources, keeps them going, and closes them when everything of theirs is acknowledged."""
+
+    def __init__(self, publisher: Publisher, facts: TopicFacts, manner: Manner, place: CheckpointPlace | None) -> None:
+        """`place` is None where nothing should be resumed: then every source is read from its start."""
+        self._publisher = publisher
+        self._facts = facts
+        self._manner = manner
+        self._place = place
+        self._resources: list[tuple[Shipment, ExitStack]] = []
+        self.shipments: list[Shipment] = []
+        self.resumed_from: dict[str, int] = {}
+        self.raw_bytes_done = 0
+        """Bytes of the sources that are read to their end: for a progress bar."""
+        self.prepare: Callable[[Shipment], None] = lambda _shipment: None
+
+    def _open(self, path: str, *, follow: bool) -> Shipment:
+        with ExitStack() as stack:
+            source = open_source(path, self._manner.stopping)
+            stack.callback(source.close)
+            checkpoint, start = self._checkpoint(source, stack)
+            read_bytes = READ_BYTES if self._manner.pace.free else PACED_READ_BYTES
+            reader = Reader(source, limit=self._facts.longest_line, start=start, follow=follow, read_bytes=read_bytes)
+            shipment = Shipment(reader, self._publisher, self._manner, checkpoint, start)
+            self._resources.append((shipment, stack.pop_all()))
+        self.shipments.append(shipment)
+        self.prepare(shipment)
+        if start:
+            log.info("%s: going on at byte %s", source.name, f"{start:,}")
+        return shipment
+
+    def _checkpoint(self, source: Source, stack: ExitStack) -> tuple[Checkpoint | None, int]:
+        if source.identity is None or self._place is None:
+            return None, 0
+        checkpoint = stack.enter_context(
+            Checkpoint(self._place.folder, source, self._facts.name, self._facts.identity)
+        )
+        start = 0 if self._place.restart else checkpoint.load()
+        self.resumed_from[source.name] = start
+        return checkpoint, start
+
+    def replay(self, paths: Iterable[str], progress: Callable[[], None]) -> None:
+        """Send every source to its end, in the order given."""
+        for path in paths:
+            shipment = self._open(path, follow=False)
+            while not self._manner.stopping() and shipment.step():
+                progress()
+            self.raw_bytes_done += shipment.reader.source.raw_position
+            self._close_settled()
+            if self._manner.stopping():
+                return
+
+    def follow(self, paths: Iterable[str], progress: Callable[[], None]) -> None:
+        """Send the sources as they grow, until told to stop.
+
+        Raises `UsageProblem` for standard input beside others: it would hold them up.
+        """
+        names = list(dict.fromkeys(paths))
+        if STANDARD_INPUT in names and len(names) > 1:
+            raise UsageProblem("With --follow, standard input cannot be read beside files", "Run two producers")
+        shipments = [self._open(path, follow=True) for path in names]
+        while not self._manner.stopping() and not all(shipment.reader.ended for shipment in shipments):
+            if not any([shipment.step() for shipment in shipments]):  # a list: each gets its turn
+                self._publisher.serve(FOLLOW_SECONDS)
+            progress()
+
+    @property
+    def raw_position(self) -> int:
+        """Bytes read of all sources, as they lie on the disk."""
+        return self.raw_bytes_done + sum(
+            shipment.reader.source.raw_position for shipment, _ in self._resources if not shipment.reader.ended
+        )
+
+    @property
+    def totals(self) -> Totals:
+        """What was read and sent so far."""
+        counts = [shipment.counts for shipment in self.shipments]
+        return Totals(
+            sum(c.lines for c in counts), sum(c.blank for c in counts), sum(c.outside for c in counts), sum(c.oversize for c in counts)
+        )
+
+    def _close_settled(self) -> None:
+        for entry in list(self._resources):
+            shipment, stack = entry
+            if shipment.reader.ended and shipment.ledger.settled:
+                shipment.save()
+                stack.close()
+                self._resources.remove(entry)
+
+    def finish(self, grace_seconds: float) -> int:
+        """Wait for the acknowledgements, write the checkpoints; returns how many records stayed without one.
+
+        Waits for ever where nobody interrupted, and `grace_seconds` after an interruption.
+        """
+        deadline: float | None = None
+
+        def give_up() -> bool:
+            nonlocal deadline
+            if not self._manner.stopping():
+                return False
+            deadline = deadline or time.monotonic() + grace_seconds
+            return time.monotonic() > deadline
+
+        try:
+            left = self._publisher.flush(give_up=give_up)
+            if left:
+                self._publisher.abandon()
+        finally:
+            self._close_all()
+        return left
+
+    def _close_all(self) -> None:
+        with ExitStack() as all_of_them:
+            for shipment, stack in self._resources:
+                all_of_them.push(stack)
+                all_of_them.callback(shipment.save)
+        self._resources.clear()

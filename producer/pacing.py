@@ -1,0 +1,122 @@
+"""When a line is due, and whether it is wanted: `--rate`, `--speed`, `--from` and `--until`."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from schemas.errors import BadLine, UsageProblem
+from schemas.message import utc_text
+
+Clock = Callable[[], float]
+Wait = Callable[[float], bool]
+"""Waits for so many seconds, or less where the work should stop; False then."""
+
+AHEAD_SECONDS = 0.002
+"""Lines that are due within this time are sent at once: sleeps are not exact, and one a line would be the bottleneck."""
+
+
+class _Timestamp(msgspec.Struct, gc=False):
+    timestamp: int | float | str
+
+
+_decode = msgspec.json.Decoder(_Timestamp).decode
+
+
+def moment_of(line: bytes) -> float | None:
+    """The line's timestamp in Unix seconds; None for a line that has none (it is for the consumer to judge)."""
+    try:
+        timestamp = _decode(line).timestamp
+        utc_text(timestamp, line)
+        return float(timestamp)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadLine):
+        return None
+
+
+def parse_moment(text: str | None, flag: str) -> float | None:
+    """Unix seconds from what a person typed: a number, or ISO 8601, in UTC where no zone is given.
+
+    Raises `UsageProblem` for anything else.
+    """
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageProblem(f"{flag} {text!r} is no moment", "For example 2024-05-01T12:00:00Z, or Unix seconds") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+@dataclass(frozen=True)
+class Window:
+    """Lines from `start` (inclusive) until `end` (exclusive), in Unix seconds; a line without a timestamp is let through."""
+
+    start: float | None = None
+    end: float | None = None
+
+    def wanted(self, line: bytes) -> bool:
+        """Whether the line is inside."""
+        moment = moment_of(line)
+        if moment is None:
+            return True
+        return (self.start is None or moment >= self.start) and (self.end is None or moment < self.end)
+
+
+class Pace:
+    """Lets lines go when they are due, on an absolute schedule: a late line does not delay those after it.
+
+    `speed` replays N times as fast as the timestamps tell, counted from the first line; `rate` is a limit in lines a
+    second. With neither every line is due at once.
+    """
+
+    def __init__(self, *, rate: float | None, speed: float | None, wait: Wait, clock: Clock = time.monotonic) -> None:
+        self._rate = rate
+        self._speed = speed
+        self._wait = wait
+        self._clock = clock
+        self._origin: float | None = None
+        self._first_moment: float | None = None
+        self._sent = 0
+
+    @property
+    def free(self) -> bool:
+        """Whether every line is due at once."""
+        return self._rate is None and self._speed is None
+
+    def groups(self, lines: list[bytes]) -> Iterator[list[bytes]]:
+        """The lines in groups, each when it is due; ends early where the work should stop."""
+        if self.free:
+            yield lines
+            return
+        group: list[bytes] = []
+        for line in lines:
+            delay = self._due(line) - self._clock()
+            if delay > AHEAD_SECONDS:
+                if group:
+                    yield group
+                    group = []
+                if not self._wait(delay):
+                    return
+            group.append(line)
+        if group:
+            yield group
+
+    def _due(self, line: bytes) -> float:
+        if self._origin is None:
+            self._origin = self._clock()
+        due = self._origin
+        if self._rate is not None:
+            due += self._sent / self._rate
+        self._sent += 1
+        moment = moment_of(line) if self._speed is not None else None
+        if moment is not None and self._speed is not None:
+            if self._first_moment is None:
+                self._first_moment = moment
+            due = max(due, self._origin + (moment - self._first_moment) / self._speed)
+        return due

@@ -1,0 +1,221 @@
+"""Blocks onto the topic."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Self
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from producer.client import Trouble
+from producer.ledger import Pending
+from schemas import topics
+from schemas.errors import BrokerDown, Stop
+from schemas.kafka import translate
+from schemas.topics import Oversize
+
+log = logging.getLogger(__name__)
+
+QUEUE_WAIT_SECONDS = 0.1
+PATIENCE_SECONDS = 10.0  # after so long without an acknowledgement the person is told that we wait
+
+KeyOf = Callable[[bytes], bytes | None]
+Settled = Callable[[int, int, int, Pending], None]
+"""Called with partition, first offset, number of lines and block when a slice is acknowledged."""
+
+
+class Publisher:
+    """Sends lines and learns of their acknowledgement.
+
+    A block is cut into one slice a partition, and only the last line of a slice asks for a delivery report. That is enough:
+    the client is idempotent, so a partition takes records in order, and gapless, so a record that fails stops the client
+    with a fatal error; the report of the last line speaks for all before it. (A report for every line doubles the CPU a
+    line costs: docs/decisions.md.) With a key every line has its own report.
+    """
+
+    def __init__(
+        self,
+        client: Producer,
+        topic: str,
+        partitions: int,
+        dead_letter_topic: str,
+        *,
+        key_of: KeyOf | None = None,
+        trouble: Trouble | None = None,
+        settled: Settled | None = None,
+    ) -> None:
+        self._client = client
+        self._topic = topic
+        self._partitions = partitions
+        self._dead_letter_topic = dead_letter_topic
+        self._key_of = key_of
+        self._trouble = trouble or Trouble()
+        self._settled = settled
+        self._next_partition = 0
+        self._failure: KafkaError | None = None
+        self._last_report = time.monotonic()
+        self.acknowledged: Counter[int] = Counter()
+        """Acknowledged lines by partition."""
+        self.references = 0
+        """Acknowledged references to oversize lines."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._client.poll(0)
+
+    def publish(self, lines: list[bytes], pending: Pending) -> None:
+        """Hand over the lines of a block; waits while the queue is full.
+
+        Raises `Stop` when the topic refuses for good.
+        """
+        if not lines:
+            return
+        if self._key_of:
+            self._publish_by_key(lines, pending, self._key_of)
+        else:
+            size = -(-len(lines) // self._partitions)
+            for first in range(0, len(lines), size):
+                self._publish_slice(lines[first : first + size], self._next_partition, pending)
+                self._next_partition = (self._next_partition + 1) % self._partitions
+        self.serve()
+
+    def _publish_slice(self, lines: list[bytes], partition: int, pending: Pending) -> None:
+        produce, topic = self._client.produce, self._topic
+        count = len(lines)
+        pending.parts += 1
+
+        def reported(error: KafkaError | None, message: Message) -> None:
+            self._reported(error, message, count, pending)
+
+        last = lines.pop()
+        for line in lines:
+            try:
+                produce(topic, line, None, partition)
+            except BufferError:
+                self._insist(topic, line, partition=partition)
+        self._insist(topic, last, partition=partition, reported=reported)
+
+    def _publish_by_key(self, lines: list[bytes], pending: Pending, key_of: KeyOf) -> None:
+        pending.parts += len(lines)
+
+        def reported(error: KafkaError | None, message: Message) -> None:
+            self._reported(error, message, 1, pending)
+
+        for line in lines:
+            self._insist(self._topic, line, key=key_of(line), reported=reported)
+
+    def _insist(
+        self,
+        topic: str,
+        value: bytes,
+        *,
+        key: bytes | None = None,
+        partition: int = -1,
+        reported: Callable[[KafkaError | None, Message], None] | None = None,
+        headers: topics.Headers | None = None,
+    ) -> None:
+        """Hand one record over, waiting for room."""
+        while True:
+            try:
+                self._client.produce(topic, value, key, partition, on_delivery=reported, headers=headers)
+            except BufferError:
+                self.serve(QUEUE_WAIT_SECONDS)
+            except KafkaException as error:
+                raise self._explain(error.args[0]) from None
+            else:
+                return
+
+    def refer(self, line: Oversize, source: str, pending: Pending) -> None:
+        """Send a reference to a line that the topic does not take to the dead letters."""
+        pending.parts += 1
+
+        def reported(error: KafkaError | None, _message: Message) -> None:
+            if error is not None:
+                self._failure = self._failure or error
+                return
+            self.references += 1
+            pending.acknowledged()
+
+        headers: topics.Headers = [
+            (topics.ORIGIN_TOPIC, self._topic),
+            (topics.STAGE, "read"),
+            (topics.ERROR_CLASS, "oversize"),
+            (topics.ERROR_TEXT, f"the line has {line.length} bytes, more than the topic takes"),
+            (topics.CONTENT, "reference"),
+        ]
+        log.warning("%s: the line at byte %d has %d bytes, more than the topic takes: a reference goes to %s",
+                    source, line.offset, line.length, self._dead_letter_topic)  # fmt: skip
+        self._insist(self._dead_letter_topic, line.reference(source), reported=reported, headers=headers)
+
+    def _reported(self, error: KafkaError | None, message: Message, count: int, pending: Pending) -> None:
+        """A delivery report. Raises nothing: what an exception in a callback would do is not defined."""
+        self._last_report = time.monotonic()
+        if error is not None:
+            self._failure = self._failure or error
+            return
+        partition, offset = message.partition(), message.offset()
+        assert partition is not None
+        self.acknowledged[partition] += count
+        pending.acknowledged()
+        if self._settled and offset is not None:
+            self._settled(partition, offset - count + 1, count, pending)
+
+    def serve(self, seconds: float = 0.0) -> None:
+        """Take delivery reports for up to `seconds`.
+
+        Raises `Stop` when one of them, or the client itself, says that this cannot go on.
+        """
+        self._client.poll(seconds)
+        if self._failure is not None:
+            raise self._explain(self._failure)
+        if len(self._client) == 0:
+            self._last_report = time.monotonic()
+        elif time.monotonic() - self._last_report > PATIENCE_SECONDS:
+            self._last_report = time.monotonic()
+            said = f" ({self._trouble.last.str()})" if self._trouble.last else ""
+            log.warning("Nothing acknowledged for %d s%s: waiting", PATIENCE_SECONDS, said)
+
+    def flush(self, *, give_up: Callable[[], bool]) -> int:
+        """Wait until everything handed over is acknowledged, or `give_up` says so; returns how many are not."""
+        while left := len(self._client):
+            if give_up():
+                return left
+            self.serve(QUEUE_WAIT_SECONDS)
+        self.serve()
+        return 0
+
+    def abandon(self) -> None:
+        """Drop what is still queued, so that the process can end."""
+        self._client.purge()
+
+    def _explain(self, error: KafkaError) -> Exception:
+        if error.fatal() or error.name() in ("_FATAL", "_PURGE_QUEUE", "_PURGE_INFLIGHT"):
+            fatal = self._trouble.last
+            text = fatal.str() if fatal is not None else error.str()
+            return Stop(f"Sending to {self._topic} ended: {text}", "Start again: it goes on from the checkpoint")
+        said = translate(error.name(), error.str(), f"Sending to {self._topic}")
+        if isinstance(said, BrokerDown):
+            return Stop(str(said), "Start again: it goes on from the checkpoint")
+        return said
+
+
+def key_of_field(field: str) -> KeyOf:
+    """A function from a line to its key: the text of the JSON object's `field`, None where it has none.
+
+    A line without the field, or that is no JSON, gets no key and so any partition; it is not this side's to judge it.
+    """
+    shape = msgspec.defstruct("Keyed", [("key", str | int | float | None, msgspec.field(default=None, name=field))])
+    decode = msgspec.json.Decoder(shape).decode
+
+    def key_of(line: bytes) -> bytes | None:
+        try:
+            key = decode(line).key  # type: ignore[attr-defined]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return None if key is None else str(key).encode()
+
+    return key_of

@@ -1,0 +1,118 @@
+"""One source on its way to the topic: read, sent, acknowledged, written down."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from producer.checkpoint import Checkpoint
+from producer.ledger import Ledger, Pending
+from producer.pacing import Pace, Window
+from producer.publisher import Publisher
+from producer.sources.blocks import Block
+from producer.sources.reader import Reader
+
+CHECKPOINT_SECONDS = 1.0
+"""How often a checkpoint is written: two fsyncs a second cost nothing, and a second's lines are soon sent again."""
+
+
+@dataclass
+class Counts:
+    """What was read and sent of a source in this run. `lines` counts every line, blank ones included."""
+
+    lines: int = 0
+    blank: int = 0
+    outside: int = 0
+    """Lines outside the time window, not sent on purpose."""
+    oversize: int = 0
+
+
+@dataclass
+class Manner:
+    """How lines are sent: which ones, and when."""
+
+    pace: Pace
+    window: Window | None = None
+    stopping: Callable[[], bool] = field(default=lambda: False)
+
+
+class Shipment:
+    """Moves one source's blocks to the topic, and its checkpoint with the acknowledgements.
+
+    The checkpoint never runs ahead: every line before it is acknowledged. Killed at any moment, the next run sends again
+    what was in flight, at most a window and a second's lines, and the table absorbs the repeats.
+    """
+
+    def __init__(self, reader: Reader, publisher: Publisher, manner: Manner, checkpoint: Checkpoint | None, start: int) -> None:
+        self.reader = reader
+        self.counts = Counts()
+        self.ledger = Ledger(start)
+        self._generation = reader.generation
+        self._publisher = publisher
+        self._manner = manner
+        self._checkpoint = checkpoint
+        self._next_save = time.monotonic() + CHECKPOINT_SECONDS
+        self.on_block: Callable[[Pending, int, int], None] | None = None
+        """Told the pending block, its start and its number of lines, before it is sent."""
+        self._position = start
+
+    @property
+    def name(self) -> str:
+        """The source's printable name."""
+        return self.reader.source.name
+
+    def step(self) -> bool:
+        """Send the next block; False where there is none to send now."""
+        block = self.reader.next_block()
+        if block is None and self.reader.ended and not self._manner.stopping():
+            block = self.reader.last_block()
+        if self.reader.generation != self._generation:
+            self._start_over()
+        if block is not None:
+            self._send(block)
+        self.save_if_due()
+        return block is not None
+
+    def _start_over(self) -> None:
+        """The file was truncated: what is in flight of the old one counts for nothing in the new one."""
+        self._generation = self.reader.generation
+        self.ledger = Ledger(0)
+        self._position = 0
+
+    def _send(self, block: Block) -> None:
+        lines, outside = self._wanted(block.lines)
+        pending = self.ledger.open(block.end)
+        if self.on_block:
+            self.on_block(pending, self._position, len(block.lines))
+        sent = 0
+        for line in block.oversize:
+            self._publisher.refer(line, self.name, pending)
+        for group in self._manner.pace.groups(lines):
+            sent += len(group)
+            self._publisher.publish(group, pending)
+        if sent < len(lines):  # told to stop in the middle of a block: it stays open, and is sent again from its start
+            self.counts.lines += sent
+            return
+        pending.acknowledged()
+        self._position = block.end
+        self.counts.lines += block.total
+        self.counts.blank += block.blank
+        self.counts.outside += outside
+        self.counts.oversize += len(block.oversize)
+
+    def _wanted(self, lines: list[bytes]) -> tuple[list[bytes], int]:
+        window = self._manner.window
+        if window is None:
+            return lines, 0
+        kept = [line for line in lines if window.wanted(line)]
+        return kept, len(lines) - len(kept)
+
+    def save_if_due(self) -> None:
+        """Write the checkpoint where the last time was long enough ago."""
+        if time.monotonic() >= self._next_save:
+            self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint: what is acknowledged by now."""
+        self._next_save = time.monotonic() + CHECKPOINT_SECONDS
+        if self._checkpoint:
+            self._checkpoint.save(self.ledger.acknowledged)

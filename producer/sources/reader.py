@@ -1,0 +1,73 @@
+"""A source read into blocks: to its end for a replay, or on and on as it grows."""
+
+import logging
+import os
+
+from producer.sources.blocks import Block, LineCutter
+from producer.sources.streams import Source
+from schemas.errors import Stop
+
+log = logging.getLogger(__name__)
+
+READ_BYTES = 1 << 20
+"""Bytes read at once: large enough that the work a block costs does not count a line, small enough for constant memory."""
+
+PACED_READ_BYTES = 8 << 10
+"""The same when lines are sent at a pace: a checkpoint moves a block at a time, so blocks are small."""
+
+
+class Reader:
+    """Yields the blocks of one source, in order, from an offset on."""
+
+    def __init__(self, source: Source, *, limit: int, start: int = 0, follow: bool = False, read_bytes: int = READ_BYTES) -> None:
+        """`limit` is the longest line in bytes that is not oversize.
+
+        Raises `Stop` for a compressed file that should be followed.
+        """
+        if follow and source.compression:
+            raise Stop(f"{source.name}: a {source.compression} file cannot be followed", "Leave --follow out for it")
+        self.source = source
+        self.ended = False
+        self.generation = 0
+        self._follow = follow
+        self._limit = limit
+        self._read_bytes = read_bytes
+        self._position = start
+        self._cutter = LineCutter(limit, start)
+        source.skip_to(start)
+
+    def next_block(self) -> Block | None:
+        """The next block; None where there is none: at the end (`ended`), or until the file grows."""
+        while data := self.source.read(self._read_bytes):
+            self._position += len(data)
+            if block := self._cutter.feed(data):
+                return block
+        if not self._follow or self.source.identity is None:
+            self.ended = True
+            return None
+        self._look_for_truncation()
+        return None
+
+    def last_block(self) -> Block | None:
+        """The unterminated last line of a replay."""
+        return self._cutter.finish()
+
+    @property
+    def held(self) -> int:
+        """Bytes read of a last line that has no newline yet."""
+        return self._cutter.held
+
+    def _look_for_truncation(self) -> None:
+        size = os.fstat(self.source.raw.fileno()).st_size
+        if size >= self._position:
+            return
+        log.warning(
+            "%s was truncated from %s to %s bytes: read again from its start; what stood there unread is gone",
+            self.source.name,
+            f"{self._position:,}",
+            f"{size:,}",
+        )
+        self.generation += 1
+        self._position = 0
+        self._cutter = LineCutter(self._limit)
+        self.source.skip_to(0)

@@ -1,0 +1,185 @@
+"""Inputs opened: files, compressed files, standard input. Everything that can be wrong with a path is said here.
+
+A stream has one method, `read(size)`: up to `size` bytes, `b""` where there is nothing (more) to read now.
+"""
+
+import bz2
+import gzip
+import io
+import logging
+import lzma
+import os
+import select
+import stat
+import zlib
+from collections.abc import Callable
+from typing import BinaryIO, NamedTuple, Protocol, cast
+
+import zstandard
+
+from schemas.errors import Stop
+
+log = logging.getLogger(__name__)
+
+STANDARD_INPUT = "-"
+HEAD_BYTES = 1024
+WAIT_SECONDS = 0.2  # how often a read of standard input looks whether it should stop
+
+
+class Stream(Protocol):
+    """Bytes to come."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; `b""` at the end, or where nothing is there yet."""
+        ...
+
+
+class Identity(NamedTuple):
+    """Which file this is, whatever it is called: a renamed file is the same, a copy and a reused inode are not.
+
+    The head hash is verified by whoever resumes: see `producer.checkpoint`.
+    """
+
+    device: int
+    inode: int
+
+
+def _zstd(file: BinaryIO) -> Stream:
+    return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+
+
+_MAGIC: list[tuple[bytes, str, Callable[[BinaryIO], Stream]]] = [
+    (b"\x1f\x8b", "gzip", lambda file: gzip.GzipFile(fileobj=file, mode="rb")),
+    (b"\x28\xb5\x2f\xfd", "zstd", _zstd),
+    (b"\xfd7zXZ\x00", "xz", lambda file: lzma.LZMAFile(file)),
+    (b"BZh", "bzip2", lambda file: bz2.BZ2File(file)),
+]
+
+
+class Source:
+    """One opened input.
+
+    `name` is printable; `identity` is None for standard input, which cannot be resumed; `size` is the length in bytes of
+    the file as it lies on the disk, None where nobody knows.
+    """
+
+    def __init__(self, name: str, raw: io.RawIOBase, identity: Identity | None, size: int | None, head: bytes) -> None:
+        self.name = name
+        self.identity = identity
+        self.size = size
+        self.raw = raw
+        self.compression: str | None = None
+        self._stream: Stream = cast("Stream", raw)
+        for magic, compression, opener in _MAGIC:
+            if head.startswith(magic):
+                self.compression = compression
+                self._stream = opener(cast("BinaryIO", raw))
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes of the decompressed text; `b""` where nothing is left (now).
+
+        Raises `Stop` where the compressed data is damaged or cut short, or the disk fails.
+        """
+        try:
+            return self._stream.read(size) or b""
+        except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile, ValueError) as error:
+            raise Stop(
+                f"{self.name}: the {self.compression} data is damaged or cut short after {self.raw_position:,} bytes: {error}",
+                "What came before is safe; fetch the file anew and run again",
+            ) from None
+        except OSError as error:
+            raise Stop(f"{self.name}: cannot be read: {error.strerror or error}") from None
+
+    @property
+    def raw_position(self) -> int:
+        """Bytes read from the disk so far: what a progress bar shows."""
+        return self.raw.tell() if self.identity else 0
+
+    def skip_to(self, offset: int) -> None:
+        """Go to `offset` of the decompressed text; a compressed file is decompressed up to there."""
+        if self.compression is None:
+            self.raw.seek(offset)
+            return
+        left = offset
+        while left:
+            skipped = len(self.read(min(left, 1 << 20)))
+            if not skipped:
+                raise Stop(f"{self.name}: ends before its checkpoint", "Was it replaced? Start over with --restart")
+            left -= skipped
+
+    def head(self, length: int = HEAD_BYTES) -> bytes:
+        """The first bytes of the file as it lies on the disk."""
+        return os.pread(self.raw.fileno(), length, 0)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.raw.close()
+
+
+def open_source(path: str, stopping: Callable[[], bool]) -> Source:
+    """Open `path`, or standard input for `-`; `stopping` ends a wait for standard input.
+
+    Raises `Stop` for what cannot be read as a log: missing, a directory, a pipe, a device, no permission.
+    """
+    if path == STANDARD_INPUT:
+        stdin = StandardInput(stopping)
+        return Source("standard input", stdin, None, None, stdin.peek(max(len(magic) for magic, _, _ in _MAGIC)))
+    name = os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        raw = io.FileIO(_checked(path, name), "rb")
+        status = os.fstat(raw.fileno())
+    except OSError as error:
+        raise Stop(f"{name}: {error.strerror}", "Check the path and its permissions") from None
+    source = Source(name, raw, Identity(status.st_dev, status.st_ino), status.st_size, os.pread(raw.fileno(), 6, 0))
+    if source.compression:
+        log.debug("%s is compressed with %s", name, source.compression)
+    return source
+
+
+def _checked(path: str, name: str) -> str:
+    mode = os.stat(path).st_mode  # noqa: PTH116 -- a path that is not UTF-8 stays a str here
+    if stat.S_ISDIR(mode):
+        raise Stop(f"{name} is a directory", "Name the files in it, for example with a glob")
+    if not stat.S_ISREG(mode):
+        raise Stop(f"{name} is not a file but a pipe, socket or device", "Pipe it in, and name it -")
+    return path
+
+
+class StandardInput(io.RawIOBase):
+    """Standard input, read as it comes, and left when `stopping` says so."""
+
+    def __init__(self, stopping: Callable[[], bool], descriptor: int = 0) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._stopping = stopping
+        self._peeked = b""
+
+    def readable(self) -> bool:
+        """True: it is for reading only."""
+        return True
+
+    def peek(self, size: int) -> bytes:
+        """The first `size` bytes, or all where there are fewer; they will be read again."""
+        while len(self._peeked) < size and (more := self._next(size - len(self._peeked))):
+            self._peeked += more
+        return self._peeked
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes, as soon as there are any; `b""` at the end or when stopping."""
+        if self._peeked:
+            first, self._peeked = self._peeked[:size], self._peeked[size:]
+            return first
+        return self._next(size if size >= 0 else 1 << 20)
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # what io calls; typeshed wants every buffer
+        """Fill `buffer` from the start; how many bytes."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _next(self, size: int) -> bytes:
+        while not self._stopping():
+            ready, _, _ = select.select([self._descriptor], [], [], WAIT_SECONDS)
+            if ready:
+                return os.read(self._descriptor, size)
+        return b""

@@ -1,0 +1,72 @@
+"""What both sides say to Kafka's client and hear from it: base settings, and errors turned into sentences.
+
+Pure: it works on names and texts, and never imports the client.
+"""
+
+from collections.abc import Mapping
+
+from schemas.errors import BrokerDown, ChatferryError, Stop, UsageProblem
+
+Settings = dict[str, str | int | float | bool]
+
+LOG_LEVEL = 2
+"""librdkafka's own log, as syslog counts: only what is critical. Its errors reach us through callbacks and are told in
+our words; `-X log_level=7` or `-X debug=...` brings its own back."""
+
+_WAIT = frozenset(
+    """
+    _TRANSPORT _TIMED_OUT _TIMED_OUT_QUEUE _ALL_BROKERS_DOWN _RESOLVE _WAIT_COORD _NODE_UPDATE _RETRY _IN_PROGRESS
+    _PREV_IN_PROGRESS _WAIT_CACHE _MSG_TIMED_OUT _QUEUE_FULL
+    LEADER_NOT_AVAILABLE NOT_LEADER_FOR_PARTITION REQUEST_TIMED_OUT BROKER_NOT_AVAILABLE REPLICA_NOT_AVAILABLE
+    NETWORK_EXCEPTION COORDINATOR_LOAD_IN_PROGRESS COORDINATOR_NOT_AVAILABLE NOT_COORDINATOR NOT_ENOUGH_REPLICAS
+    NOT_ENOUGH_REPLICAS_AFTER_APPEND REBALANCE_IN_PROGRESS NOT_CONTROLLER KAFKA_STORAGE_ERROR FENCED_LEADER_EPOCH
+    UNKNOWN_LEADER_EPOCH OFFSET_NOT_AVAILABLE PREFERRED_LEADER_NOT_AVAILABLE UNSTABLE_OFFSET_COMMIT
+    THROTTLING_QUOTA_EXCEEDED UNKNOWN_TOPIC_ID COORDINATOR_LOADING CONCURRENT_TRANSACTIONS
+    """.split()
+)
+
+_NEXT_STEP = {
+    "UNKNOWN_TOPIC_OR_PART": "Create it: chatferry topics create --topic TOPIC --brokers ...",
+    "_UNKNOWN_TOPIC": "Create it: chatferry topics create --topic TOPIC --brokers ...",
+    "_UNKNOWN_PARTITION": "Was the topic made anew with fewer partitions? Use another --group or reset its offsets",
+    "TOPIC_AUTHORIZATION_FAILED": "Ask for the right to this topic (an ACL), or use other credentials",
+    "GROUP_AUTHORIZATION_FAILED": "Ask for the right to this group (an ACL), or use another --group",
+    "CLUSTER_AUTHORIZATION_FAILED": "Ask for the IdempotentWrite right (an ACL on the cluster)",
+    "_AUTHENTICATION": "Check -X sasl.mechanism, sasl.username and the password (CHATFERRY_KAFKA_PASSWORD)",
+    "SASL_AUTHENTICATION_FAILED": "Check -X sasl.mechanism, sasl.username and the password (CHATFERRY_KAFKA_PASSWORD)",
+    "_SSL": "Check -X security.protocol and ssl.ca.location, and the host name in the certificate",
+    "_AUTO_OFFSET_RESET": (
+        "Records were deleted before they were read, or the topic was made anew. Set the group's offsets on purpose "
+        "(kafka-consumer-groups --reset-offsets) or use another --group"
+    ),
+    "INCONSISTENT_GROUP_PROTOCOL": "The group has members of another kind: use another --group or end them",
+    "UNRELEASED_INSTANCE_ID": "Another live member has this group.instance.id: give each its own",
+    "FENCED_INSTANCE_ID": "Another live member has this group.instance.id: give each its own",
+    "INVALID_REPLICATION_FACTOR": "Give --replication-factor: not more than there are brokers",
+    "MSG_SIZE_TOO_LARGE": "The topic's max.message.bytes was lowered while it was written to; start again",
+}
+
+
+def base_settings(brokers: str, pass_through: Mapping[str, str], password: str | None, forced: Settings) -> Settings:
+    """librdkafka settings of any of our clients: `forced` holds the keys that our guarantee rests on.
+
+    Raises `UsageProblem` when the user's pass-through sets one of those to something else.
+    """
+    settings: Settings = {"bootstrap.servers": brokers, "log_level": LOG_LEVEL, **forced}
+    for key, value in pass_through.items():
+        if key in forced and str(forced[key]).lower() != value.lower():
+            raise UsageProblem(f"-X {key}={value}: the guarantee needs {key}={str(forced[key]).lower()}", "Leave it out")
+        settings[key] = value
+    if password is not None and "sasl.password" not in settings:
+        settings["sasl.password"] = password
+    return settings
+
+
+def translate(name: str, text: str, what: str) -> ChatferryError:
+    """The failure behind a `KafkaError`: `name` is its `name()`, `text` its `str()`, `what` was being done to what.
+
+    A `BrokerDown` where waiting may mend it, else a `Stop` with the next step.
+    """
+    if name in _WAIT:
+        return BrokerDown(f"{what}: {text}")
+    return Stop(f"{what}: {text}", _NEXT_STEP.get(name, ""))

@@ -1,0 +1,138 @@
+"""The message: what one line of a chat log may be, and the row that it becomes.
+
+A line is one JSON object, encoded in UTF-8. `parse` turns its bytes into a `Row`, or raises `BadLine` with one of the
+reasons below; it never returns something that it had to cut, guess or repair.
+"""
+
+import re
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from schemas.errors import BadLine
+
+NAME_LENGTH = 255
+"""Longest id, sender and site in characters; real room names reach 148."""
+
+MALFORMED = "malformed"  # not JSON, not UTF-8, cut short, two objects in a line, nested too deep
+INVALID = "invalid"  # JSON, but not this message: a field is missing, has the wrong type, is too long
+TIMESTAMP = "timestamp"  # a number that is not a moment between the years 1 and 9999
+EMPTY = "empty"  # a record without a value: nothing that a line can be
+REFUSED = "refused"  # a good message that the database refused by itself
+
+Name: TypeAlias = Annotated[str, Meta(max_length=NAME_LENGTH)]
+
+Row: TypeAlias = tuple[str, str, str, str, str, str | None]
+"""id, from, type, site_id, timestamp ('YYYY-MM-DD HH:MM:SS.ffffff', UTC), data (None where the line had none)."""
+
+
+class ChatLine(msgspec.Struct, frozen=True, gc=False):
+    """One line of a chat log. Fields that are not named here are ignored."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH, description="Names the message; compared byte by byte")]
+    sender: Annotated[str, Meta(max_length=NAME_LENGTH, description="Who wrote it; may be empty")] = msgspec.field(name="from")
+    type: Annotated[Literal["message", "status"], Meta(description="Nothing else is known")]
+    site_id: Annotated[str, Meta(max_length=NAME_LENGTH, description="The room, channel or site")]
+    timestamp: Annotated[
+        int | float | str, Meta(description="Unix seconds in UTC: a number, or a string that holds one; fractions are kept")
+    ]
+    data: Annotated[str, Meta(description="The text; may be absent")] | UnsetType = UNSET
+
+
+class _ExactTimestamp(msgspec.Struct, gc=False):
+    timestamp: Decimal
+
+
+_decode = msgspec.json.Decoder(ChatLine).decode
+_decode_exact = msgspec.json.Decoder(_ExactTimestamp).decode
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+_DAY = 86_400
+_FIRST_DAY = (date.min - date(1970, 1, 1)).days
+_LAST_DAY = (date.max - date(1970, 1, 1)).days
+_FLOAT_KEEPS_MICROSECONDS = 2.0**31  # beyond it, the double's own step and the product's rounding may add up to half a one
+
+
+def parse(line: bytes | None) -> Row:
+    """The row of one line.
+
+    Raises `BadLine`, whose `reason` is one of this module's constants.
+    """
+    if not line:
+        raise BadLine(EMPTY, "the record has no value")
+    try:
+        if not line.isascii():
+            line.decode()  # msgspec looks into the fields that it keeps only; the whole line must be UTF-8
+        message = _decode(line)
+    except msgspec.ValidationError as error:
+        raise BadLine(INVALID, str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadLine(MALFORMED, str(error)) from None
+    except RecursionError:
+        raise BadLine(MALFORMED, "nested too deep") from None
+    data = message.data
+    return (
+        message.id,
+        message.sender,
+        message.type,
+        message.site_id,
+        utc_text(message.timestamp, line),
+        None if data is UNSET else data,
+    )
+
+
+def utc_text(timestamp: float | str, line: bytes) -> str:
+    """Unix seconds as 'YYYY-MM-DD HH:MM:SS.ffffff' in UTC, rounded to the microsecond, half to even.
+
+    `line` is where a float is read again, exactly, when a double is too coarse for it. Raises `BadLine(TIMESTAMP)` for
+    what is no number or lies outside the years 1 to 9999: milliseconds where seconds are due end here.
+    """
+    if type(timestamp) is int:
+        days, second = divmod(timestamp, _DAY)
+        return _day(days) + _clock(second) + "000000"
+    if type(timestamp) is float and -_FLOAT_KEEPS_MICROSECONDS < timestamp < _FLOAT_KEEPS_MICROSECONDS:
+        microseconds = round(timestamp * 1_000_000)
+    else:
+        microseconds = _exact_microseconds(timestamp, line)
+    seconds, fraction = divmod(microseconds, 1_000_000)
+    days, second = divmod(seconds, _DAY)
+    return f"{_day(days)}{_clock(second)}{fraction:06}"
+
+
+def _exact_microseconds(timestamp: float | str, line: bytes) -> int:
+    if isinstance(timestamp, str):
+        if not _NUMBER.fullmatch(timestamp):
+            raise BadLine(TIMESTAMP, f"timestamp is not a number: {timestamp[:40]!r}")
+        number = Decimal(timestamp)
+    else:
+        number = _decode_exact(line).timestamp
+    if number.adjusted() > 12:
+        raise BadLine(TIMESTAMP, f"timestamp is outside the years 1 to 9999: {str(timestamp)[:40]}")
+    return int((number * 1_000_000).to_integral_value())
+
+
+@lru_cache(maxsize=4096)
+def _day(days: int) -> str:
+    if not _FIRST_DAY <= days <= _LAST_DAY:
+        raise BadLine(TIMESTAMP, f"timestamp is outside the years 1 to 9999: day {str(days)[:20]} from 1970")
+    return (date(1970, 1, 1) + timedelta(days)).isoformat()
+
+
+@lru_cache(maxsize=_DAY)
+def _clock(second: int) -> str:
+    return f" {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}."
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a line, made from `ChatLine`."""
+    (schema,), components = msgspec.json.schema_components([ChatLine])
+    del schema
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "ChatLine",
+        **{key: value for key, value in components["ChatLine"].items() if key != "title"},
+    }

@@ -1,0 +1,56 @@
+"""What passes between a supervisor and its workers: the order to work, and the reports of what was done."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class WorkerOrder:
+    """All that one worker process needs to know. Secrets travel in it, over a pipe, never in argv."""
+
+    number: int
+    topic: str
+    dead_letter_topic: str
+    database: str
+    kafka: dict[str, str | int | float | bool] = field(repr=False)
+    """The consumer's librdkafka settings, complete."""
+    dead_letter_kafka: dict[str, str | int | float | bool] = field(repr=False)
+    """The librdkafka settings of the worker's dead-letter producer, complete."""
+    database_password: str | None = field(default=None, repr=False)
+    replace: bool = False
+    """True: a repeat of an id replaces its row. False: it is a no-op."""
+    partitions: tuple[int, ...] | None = None
+    """None: as a member of the group. Else: exactly these, from `starts`, without a group."""
+    starts: dict[int, int] = field(default_factory=dict)
+    batch_rows: int = 50_000
+    batch_bytes: int = 32 << 20
+    batch_seconds: float = 0.1
+    dead_letter_run: int = 10_000
+    """So many bad lines in a row stop the worker: the parser or the topic is wrong, not the lines. 0: never."""
+    log_level: int = 20
+
+
+class Segment(NamedTuple):
+    """What one batch holds of one partition: offsets `start` to `end` (exclusive)."""
+
+    start: int
+    end: int
+    messages: int
+    dead_offsets: tuple[int, ...]
+
+
+class BatchDone(NamedTuple):
+    """One batch is in the database and its dead letters are acknowledged; its offsets are about to be committed."""
+
+    worker: int
+    segments: dict[int, Segment]
+    rows: int
+    repeats: int
+
+
+class WorkerStopped(NamedTuple):
+    """The worker ends by itself because a person must act."""
+
+    worker: int
+    text: str
+    next_step: str

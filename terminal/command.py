@@ -1,0 +1,156 @@
+"""A click command as every side of chatferry has it: settings from flag, environment and file; errors as one line; `--json`."""
+
+import keyword
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from schemas.errors import ServiceDown, Stop
+from schemas.settings import DEFAULT_FILE, ENVIRONMENT_PREFIX, SETTINGS, Setting, UsageProblem, read_file
+from terminal.logs import set_up_logs
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class FerryCommand(click.Command):
+    """Turns what a person can cause into one line on stderr and an exit status; a bug keeps its traceback."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse the command line; a settings file that cannot be read ends here."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except Stop as problem:
+            _die(problem, as_json="--json" in args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; the value it returns is the exit status."""
+        set_up_logs(_level(ctx.params))
+        try:
+            status = super().invoke(ctx)
+        except Stop as problem:
+            _die(problem, as_json=bool(ctx.params.get("json")))
+        except ServiceDown as problem:
+            _die(Stop(str(problem), "Try again when it is back"), as_json=bool(ctx.params.get("json")))
+        if isinstance(status, int) and status:
+            ctx.exit(status)
+        return status
+
+
+def _die(problem: Stop, *, as_json: bool) -> Any:
+    click.echo(f"chatferry: {problem}", err=True)
+    if as_json:
+        emit_json({"error": problem.text, "next_step": problem.next_step})
+    sys.exit(problem.exit_status)
+
+
+def _level(params: dict[str, Any]) -> int:
+    if params.get("quiet"):
+        return logging.WARNING
+    return logging.DEBUG if params.get("verbose") else logging.INFO
+
+
+def emit_json(values: dict[str, Any]) -> None:
+    """Print the one JSON object of `--json` to stdout."""
+    sys.stdout.buffer.write(msgspec.json.encode(values) + b"\n")
+    sys.stdout.flush()
+
+
+def parameter_name(setting: Setting) -> str:
+    """The Python name under which a command receives the setting."""
+    return setting.name + "_" if keyword.iskeyword(setting.name) else setting.name
+
+
+def settings_options(names: Sequence[str], **defaults: Any) -> Callable[[F], F]:
+    """Give a command the named settings, and the options that every command has.
+
+    `defaults` replaces a setting's default for this command.
+    """
+
+    def decorate(function: F) -> F:
+        for option in reversed([*(_option(SETTINGS[name], defaults) for name in names), *_common()]):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _option(setting: Setting, defaults: dict[str, Any]) -> Callable[[F], F]:
+    default = defaults.get(setting.name, setting.default)
+    shown: dict[str, Any] = {
+        "help": setting.help,
+        "envvar": setting.variable,
+        "show_envvar": True,
+        "default": default,
+        "show_default": default is not None and default is not False,
+    }
+    if setting.kind is bool:
+        return click.option(setting.flag, parameter_name(setting), is_flag=True, **shown)
+    if setting.many:
+        shown |= {"multiple": True, "default": (), "show_default": False}
+    return click.option(setting.flag, parameter_name(setting), type=_type(setting), metavar=setting.metavar, **shown)
+
+
+def _type(setting: Setting) -> Any:
+    if setting.choices:
+        return click.Choice(setting.choices)
+    if setting.kind is Path:
+        return click.Path(path_type=Path)
+    if setting.kind is int and setting.minimum is not None:
+        return click.IntRange(min=int(setting.minimum))
+    if setting.kind is float:
+        return click.FloatRange(min=setting.minimum)
+    return setting.kind
+
+
+def _common() -> list[Callable[[F], F]]:
+    return [
+        click.option(
+            "--config",
+            type=click.Path(path_type=Path),
+            envvar=ENVIRONMENT_PREFIX + "CONFIG",
+            show_envvar=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_use_file,
+            help=f"TOML file with settings.  [default: {DEFAULT_FILE}, where there is one]",
+        ),
+        click.option("--json", is_flag=True, help="Print one JSON object to stdout, and nothing else."),
+        click.option("-q", "--quiet", is_flag=True, help="Only warnings and the account."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more; with content of no message."),
+    ]
+
+
+def _use_file(ctx: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
+    if path is None:
+        path = Path(DEFAULT_FILE)
+        if not path.exists():
+            return
+    ctx.default_map = {parameter_name(SETTINGS[name]): value for name, value in read_file(path).items()}
+    ctx.meta["chatferry.file"] = path
+
+
+def required(setting: str, value: str | None) -> str:
+    """The value of a setting that this command cannot do without.
+
+    Raises `UsageProblem` where nobody gave it.
+    """
+    if not value:
+        declared = SETTINGS[setting]
+        raise UsageProblem(
+            f"{declared.flag} is not set ({declared.help.split('.')[0]})",
+            f"Give {declared.flag} {declared.metavar or ''}, or set {declared.variable}",
+        )
+    return value
+
+
+def environment() -> dict[str, str]:
+    """This process's environment variables: the only place where they are read."""
+    return dict(os.environ)
