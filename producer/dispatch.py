@@ -54,7 +54,6 @@ class Dispatch:
         self.resumed_from: dict[str, int] = {}
         self.raw_bytes_done = 0
         """Bytes of the sources that are read to their end: for a progress bar."""
-        self.prepare: Callable[[Shipment], None] = lambda _shipment: None
 
     def _open(self, path: str, *, follow: bool) -> Shipment:
         with ExitStack() as stack:
@@ -66,7 +65,6 @@ class Dispatch:
             shipment = Shipment(reader, self._publisher, self._manner, checkpoint, start)
             self._resources.append((shipment, stack.pop_all()))
         self.shipments.append(shipment)
-        self.prepare(shipment)
         if start:
             log.info("%s: going on at byte %s", source.name, f"{start:,}")
         return shipment

@@ -4,11 +4,13 @@ from collections import deque
 
 
 class Pending:
-    """One block on its way. Open until every part of it is acknowledged."""
+    """One block on its way: the bytes from `start` to `end` of `source`. Open until every part of it is acknowledged."""
 
-    __slots__ = ("end", "parts")
+    __slots__ = ("end", "parts", "source", "start")
 
-    def __init__(self, end: int) -> None:
+    def __init__(self, source: str, start: int, end: int) -> None:
+        self.source = source
+        self.start = start
         self.end = end
         self.parts = 1  # the block itself, until all its parts were handed over
 
@@ -24,13 +26,16 @@ class Ledger:
     an oversize line, by the dead letters), or blank. It moves by delivery reports alone, and never over a gap.
     """
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, source: str, start: int) -> None:
+        self._source = source
         self._acknowledged = start
+        self._entered = start
         self._open: deque[Pending] = deque()
 
     def open(self, end: int) -> Pending:
-        """Enter the block that ends at offset `end`; blocks are entered in the order of the file."""
-        pending = Pending(end)
+        """Enter the block that ends at offset `end` and begins where the one before ended."""
+        pending = Pending(self._source, self._entered, end)
+        self._entered = end
         self._open.append(pending)
         return pending
 
@@ -44,5 +49,4 @@ class Ledger:
     @property
     def settled(self) -> bool:
         """Whether nothing is on its way."""
-        self._acknowledged = self.acknowledged
-        return not self._open
+        return self.acknowledged == self._entered

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from producer.checkpoint import Checkpoint
-from producer.ledger import Ledger, Pending
+from producer.ledger import Ledger
 from producer.pacing import Pace, Window
 from producer.publisher import Publisher
 from producer.sources.blocks import Block
@@ -45,15 +45,12 @@ class Shipment:
     def __init__(self, reader: Reader, publisher: Publisher, manner: Manner, checkpoint: Checkpoint | None, start: int) -> None:
         self.reader = reader
         self.counts = Counts()
-        self.ledger = Ledger(start)
+        self.ledger = Ledger(self.name, start)
         self._generation = reader.generation
         self._publisher = publisher
         self._manner = manner
         self._checkpoint = checkpoint
         self._next_save = time.monotonic() + CHECKPOINT_SECONDS
-        self.on_block: Callable[[Pending, int, int], None] | None = None
-        """Told the pending block, its start and its number of lines, before it is sent."""
-        self._position = start
 
     @property
     def name(self) -> str:
@@ -75,14 +72,11 @@ class Shipment:
     def _start_over(self) -> None:
         """The file was truncated: what is in flight of the old one counts for nothing in the new one."""
         self._generation = self.reader.generation
-        self.ledger = Ledger(0)
-        self._position = 0
+        self.ledger = Ledger(self.name, 0)
 
     def _send(self, block: Block) -> None:
         lines, outside = self._wanted(block.lines)
         pending = self.ledger.open(block.end)
-        if self.on_block:
-            self.on_block(pending, self._position, len(block.lines))
         sent = 0
         for line in block.oversize:
             self._publisher.refer(line, self.name, pending)
@@ -93,7 +87,6 @@ class Shipment:
             self.counts.lines += sent
             return
         pending.acknowledged()
-        self._position = block.end
         self.counts.lines += block.total
         self.counts.blank += block.blank
         self.counts.outside += outside

@@ -15,6 +15,9 @@ CONNECT_SECONDS = 10
 SQLITE_BUSY_SECONDS = 30.0
 """How long SQLite waits for another writer before it says that the file is locked."""
 
+SESSION = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', max_error_count = 65535"
+"""Values are refused, not cut; moments are UTC; every warning of a load can be read (65535 is the most)."""
+
 _CONFLICTS = {1205: "lock wait timeout", 1213: "deadlock"}
 _DOWN = frozenset(
     [2002, 2003, 2006, 2013, 2055, 1053, 1317, 1927, 4031]  # gone, killed, shutting down
@@ -47,7 +50,7 @@ def make_engine(database: str, password: str | None = None) -> Engine:
         engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
         event.listen(engine, "connect", _sqlite_durable)
         return engine
-    options: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "local_infile": True}
+    options: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "local_infile": True, "init_command": SESSION}
     url, tls = _tls(url)
     if tls:
         options["ssl"] = tls

@@ -15,7 +15,7 @@ from schemas.errors import Stop
 
 PACKET_BYTES = 256 << 10
 
-_INFO = re.compile(r"(\w+): (\d+)")
+_INFO = re.compile(r"([A-Z][a-z]+): (\d+)")  # a length byte, which may look like a letter, stands before the first
 
 
 class _BufferResult(MySQLResult):  # type: ignore[misc] # PyMySQL's stubs leave it untyped

@@ -83,7 +83,15 @@ def _table_problem(connection: Connection) -> str | None:
     unique = [index["name"] for index in inspector.get_indexes(TABLE) if index["unique"]]
     if unique:
         return f"The table {TABLE} has a second unique key, {unique[0]}: its repeats would pass for repeats of an id"
-    collation = getattr(columns["id"]["type"], "collation", None)
-    if connection.dialect.name != "sqlite" and collation not in BYTEWISE_COLLATIONS:
+    if connection.dialect.name != "sqlite" and (collation := _id_collation(connection)) not in BYTEWISE_COLLATIONS:
         return f"The ids of {TABLE} are compared by {collation}, which takes different ids for the same"
     return None
+
+
+def _id_collation(connection: Connection) -> str | None:
+    """The collation of the ids; SHOW CREATE TABLE, which SQLAlchemy reads, leaves it out where it is the table's own."""
+    query = text(
+        "SELECT collation_name FROM information_schema.columns "
+        "WHERE table_schema = DATABASE() AND table_name = :table AND column_name = 'id'"
+    )
+    return connection.execute(query, {"table": TABLE}).scalar()

@@ -124,25 +124,39 @@ def open_source(path: str, stopping: Callable[[], bool]) -> Source:
     if path == STANDARD_INPUT:
         stdin = StandardInput(stopping)
         return Source("standard input", stdin, None, None, stdin.peek(max(len(magic) for magic, _, _ in _MAGIC)))
-    name = os.fsencode(path).decode("utf-8", "backslashreplace")
+    name = check_path(path)
     try:
-        raw = io.FileIO(_checked(path, name), "rb")
+        raw = io.FileIO(path, "rb")
         status = os.fstat(raw.fileno())
     except OSError as error:
-        raise Stop(f"{name}: {error.strerror}", "Check the path and its permissions") from None
+        raise _unreadable(name, error) from None
     source = Source(name, raw, Identity(status.st_dev, status.st_ino), status.st_size, os.pread(raw.fileno(), 6, 0))
     if source.compression:
         log.debug("%s is compressed with %s", name, source.compression)
     return source
 
 
-def _checked(path: str, name: str) -> str:
-    mode = os.stat(path).st_mode  # noqa: PTH116 -- a path that is not UTF-8 stays a str here
+def check_path(path: str) -> str:
+    """See that `path` is a file that can be read as a log (or `-`); returns its printable name.
+
+    Raises `Stop` where it is not, before any work is begun.
+    """
+    name = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if path == STANDARD_INPUT:
+        return name
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 -- a path that is not UTF-8 stays a str here
+    except OSError as error:
+        raise _unreadable(name, error) from None
     if stat.S_ISDIR(mode):
         raise Stop(f"{name} is a directory", "Name the files in it, for example with a glob")
     if not stat.S_ISREG(mode):
         raise Stop(f"{name} is not a file but a pipe, socket or device", "Pipe it in, and name it -")
-    return path
+    return name
+
+
+def _unreadable(name: str, error: OSError) -> Stop:
+    return Stop(f"{name}: {error.strerror}", "Check the path and its permissions")
 
 
 class StandardInput(io.RawIOBase):

@@ -1,0 +1,93 @@
+"""The account of a load: every line that was read is a row, a repeat, a dead letter or blank, or it is missing and named."""
+
+from typing import Any, NamedTuple
+
+from consumer.tally import Tally
+from producer.dispatch import Totals
+from producer.ledger import Pending
+
+
+class Slice(NamedTuple):
+    """Lines of one block that went to one partition, one after the other from offset `first` on."""
+
+    partition: int
+    first: int
+    count: int
+    source: str
+    start: int
+    end: int
+
+
+class Missing(NamedTuple):
+    """Lines that are not accounted for: `count` of those in the bytes `start` to `end` of `source`."""
+
+    source: str
+    start: int
+    end: int
+    count: int
+
+
+class Manifest:
+    """Which lines went where: told by the delivery reports, held against what the workers stored.
+
+    One entry a block and partition, so that 10 million lines take a few megabytes.
+    """
+
+    def __init__(self) -> None:
+        self._slices: list[Slice] = []
+        self.ends: dict[int, int] = {}
+        """The offset after the last acknowledged line, by partition."""
+
+    def settled(self, partition: int, first: int, count: int, pending: Pending) -> None:
+        """A slice was acknowledged: see `producer.publisher.Settled`."""
+        self._slices.append(Slice(partition, first, count, pending.source, pending.start, pending.end))
+        self.ends[partition] = max(self.ends.get(partition, 0), first + count)
+
+    def missing(self, tally: Tally) -> list[Missing]:
+        """The acknowledged lines that no worker reported as stored."""
+        found = []
+        for part in self._slices:
+            left = part.first + part.count - max(tally.covered.get(part.partition, 0), part.first)
+            if left > 0:
+                found.append(Missing(part.source, part.start, part.end, left))
+        return found
+
+
+def account(
+    totals: Totals, tally: Tally, manifest: Manifest, references: int, *, workers: int, seconds: float
+) -> dict[str, Any]:
+    """The account as `--json` prints it. `lines = blank + rows + repeats + dead_letters + missing`."""
+    dead_letters = tally.dead_letters + references
+    stored = tally.rows + tally.repeats + dead_letters
+    unsent = max(totals.lines - totals.blank - stored - sum(m.count for m in manifest.missing(tally)), 0)
+    missing = manifest.missing(tally)
+    return {
+        "lines": totals.lines,
+        "blank": totals.blank,
+        "rows": tally.rows,
+        "repeats": tally.repeats,
+        "dead_letters": dead_letters,
+        "missing": unsent + sum(m.count for m in missing),
+        "missing_in": [m._asdict() for m in missing[:100]],
+        "workers": workers,
+        "batches": tally.batches,
+        "seconds": round(seconds, 3),
+        "rows_per_second": round(tally.rows / seconds) if seconds else 0,
+    }
+
+
+def sentences(values: dict[str, Any]) -> list[str]:
+    """The account for a person."""
+    lines = [
+        f"{values['lines']:>12,} lines read",
+        f"{values['rows']:>12,} new rows",
+        f"{values['repeats']:>12,} repeats (their id was in the table already)",
+        f"{values['dead_letters']:>12,} dead letters",
+        f"{values['blank']:>12,} blank",
+    ]
+    if values["missing"]:
+        lines.append(f"{values['missing']:>12,} MISSING: not accounted for")
+        lines += [f"{'':>12} {m['count']:,} in {m['source']}, bytes {m['start']:,} to {m['end']:,}" for m in values["missing_in"][:10]]
+    lines.append(f"{values['seconds']:>12.1f} s, {values['rows_per_second']:,} rows/s, {values['workers']} worker(s)")
+    return lines
+

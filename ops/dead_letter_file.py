@@ -1,0 +1,64 @@
+"""Dead letters out of a broker that is about to go, into a file that stays."""
+
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+
+from schemas import topics
+from schemas.errors import Stop
+from schemas.kafka import Settings
+
+SILENCE_SECONDS = 5.0
+
+
+def keep_dead_letters(settings: Settings, topic: str, path: Path) -> Path:
+    """Write every record of the dead-letter topic to `path`, one JSON object a line; returns the path.
+
+    `line` holds the bytes as text where they are UTF-8, else `line_base64` holds them. The file is written anew: a load reads
+    its files from their start, so its dead letters are all there. Raises `Stop` where the file cannot be written, or the
+    broker does not hand over what it holds.
+    """
+    consumer = Consumer(
+        {"bootstrap.servers": settings["bootstrap.servers"], "group.id": "chatferry-keep", "enable.auto.commit": False,
+         "enable.partition.eof": True, "log_level": settings["log_level"], "fetch.wait.max.ms": 10}
+    )  # fmt: skip
+    consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+    try:
+        with path.open("wb") as file:
+            while (message := _next(consumer, topic)) is not None:
+                file.write(msgspec.json.encode(_entry(message)) + b"\n")
+    except OSError as error:
+        raise Stop(f"Cannot write the dead letters to {path}: {error.strerror}", "Run again where there is room") from None
+    finally:
+        consumer.close()
+    return path
+
+
+def _next(consumer: Consumer, topic: str) -> Message | None:
+    message = consumer.poll(SILENCE_SECONDS)
+    if message is None:
+        raise Stop(f"The broker does not hand over the dead letters of {topic}", "Run again")
+    error = message.error()
+    if error is None:
+        return message
+    if error.name() == "_PARTITION_EOF":
+        return None
+    raise Stop(f"Reading the dead letters of {topic}: {error.str()}", "Run again")
+
+
+def _entry(message: Message) -> dict[str, Any]:
+    headers = {name: (value or b"").decode("utf-8", "replace") for name, value in message.headers() or []}
+    value = message.value() or b""
+    assert isinstance(value, bytes)
+    entry: dict[str, Any] = {
+        "error": headers.get(topics.ERROR_CLASS),
+        "text": headers.get(topics.ERROR_TEXT),
+        "stage": headers.get(topics.STAGE),
+    }
+    try:
+        return {**entry, "line": value.decode()}
+    except UnicodeDecodeError:
+        return {**entry, "line_base64": b64encode(value).decode()}
