@@ -211,7 +211,7 @@ def _total(one: Expected, two: Expected) -> Expected:
     return Expected(*(a + b for a, b in pairs))
 
 
-def generate(  # noqa: PLR0913 - by name only, each with its default
+def generate(
     path: Path | str,
     lines: int,
     *,
@@ -349,9 +349,7 @@ def digest(path: Path | str) -> str:
 
 def main() -> None:
     """Write a log and print what it holds as one JSON object."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.generate", description="Write a made-up chat log."
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.generate", description="Write a made-up chat log.")
     parser.add_argument("path", type=Path)
     parser.add_argument("--lines", type=int, default=1_000_000, help="how many (1_000_000)")
     parser.add_argument("--repeats", type=float, default=0.01, help="share of lines sent twice (0.01)")

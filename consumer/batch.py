@@ -94,7 +94,10 @@ class Batch:
             dead[reject.record.partition() or 0].append(reject.record.offset() or 0)
         return {
             partition: Segment(
-                self.starts.get(partition, end), end, self.counts.get(partition, 0), tuple(sorted(dead[partition]))
+                self.starts.get(partition, end),
+                end,
+                self.counts.get(partition, 0),
+                tuple(sorted(dead[partition])),
             )
             for partition, end in self.next_offsets.items()
         }

@@ -51,7 +51,8 @@ def with_protocol(settings: Settings, *, kip_848: bool) -> Settings:
     for key in ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"):
         if key in settings:
             raise UsageProblem(
-                f"-X {key}: with the consumer group protocol (KIP-848) the broker decides on it", "Set it on the group there"
+                f"-X {key}: with the consumer group protocol (KIP-848) the broker decides on it",
+                "Set it on the group there",
             )
     return {**KIP_848, **settings}
 
@@ -76,7 +77,10 @@ class TopicView:
                 "Check --brokers, and that Kafka runs and its advertised.listeners can be reached from here",
             ) from None
         if topic not in metadata.topics or metadata.topics[topic].error is not None:
-            raise Stop(f"There is no topic {topic!r}", f"Create it: chatferry topics create --topic {topic} --brokers ...")
+            raise Stop(
+                f"There is no topic {topic!r}",
+                f"Create it: chatferry topics create --topic {topic} --brokers ...",
+            )
         self.partitions = sorted(metadata.topics[topic].partitions)
         self.topics = set(metadata.topics)
 
@@ -114,5 +118,3 @@ class TopicView:
     def close(self) -> None:
         """Close the client."""
         self._consumer.close()
-
-

@@ -29,8 +29,8 @@ from terminal.signals import Interruption
 log = logging.getLogger(__name__)
 
 ASK_COMMITTED_SECONDS = 1.0
-"""How often `--until-end` asks for the group's offsets, when the own workers have nothing to report: other members of the
-group may be the ones who finish."""
+"""How often `--until-end` asks for the group's offsets, when the own workers have nothing to report: other members of
+the group may be the ones who finish."""
 
 BATCH_SETTINGS = ["batch_rows", "batch_bytes", "batch_seconds", "dead_letter_run"]
 
@@ -60,7 +60,10 @@ def consume(**given: Any) -> int:
     view = TopicView(settings, given["topic"])
     dead = given["dead_letter_topic"] or dead_letter_topic(given["topic"])
     if dead not in view.topics:
-        log.warning("There is no dead-letter topic %s: the first bad line will stop the work (chatferry topics create)", dead)
+        log.warning(
+            "There is no dead-letter topic %s: the first bad line will stop the work (chatferry topics create)",
+            dead,
+        )
     order = WorkerOrder(
         number=0,
         topic=given["topic"],
@@ -115,7 +118,10 @@ class Run:
         ends = self._ends(committed)
         total = sum(end - committed.get(partition, start) for partition, (start, end) in ends.items()) or None
         supervisor = Supervisor([numbered(order, n) for n in range(self.workers)], self.tally.add)
-        with Meter("consume", total=total, in_bytes=False, quiet=quiet) as meter, contextlib.ExitStack() as stack:
+        with (
+            Meter("consume", total=total, in_bytes=False, quiet=quiet) as meter,
+            contextlib.ExitStack() as stack,
+        ):
             stack.callback(self.view.close)
             if metrics_port:
                 stack.enter_context(serve_metrics(metrics_port, self.tally, lambda: supervisor.alive))
@@ -141,7 +147,8 @@ class Run:
         }
 
     def _is_over(self, ends: dict[int, int]) -> Callable[[], bool]:
-        """A function that says whether the group has stored everything before `ends`: by our workers' word, or the broker's."""
+        """A function that says whether the group has stored everything before `ends`: by our workers' word, or the
+        broker's."""
         next_question = time.monotonic() + ASK_COMMITTED_SECONDS
 
         def is_over() -> bool:
@@ -179,7 +186,6 @@ class Run:
 
 def numbered(order: WorkerOrder, number: int) -> WorkerOrder:
     """The same order for worker `number`."""
-
 
     return replace(order, number=number)
 

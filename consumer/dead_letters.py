@@ -27,15 +27,20 @@ TOO_LARGE = "MSG_SIZE_TOO_LARGE"
 def dead_letter_settings(brokers: str, pass_through: dict[str, str], password: str | None) -> Settings:
     """librdkafka's settings for the dead letters' producer."""
     defaults: Settings = {"client.id": "chatferry-dead-letters", "compression.type": "lz4", "linger.ms": 5}
-    kept = {key: value for key, value in pass_through.items() if key.startswith(("security.", "ssl.", "sasl.", "debug", "log_level"))}
+    kept = {
+        key: value
+        for key, value in pass_through.items()
+        if key.startswith(("security.", "ssl.", "sasl.", "debug", "log_level"))
+    }
     return {**defaults, **base_settings(brokers, kept, password, FORCED), "message.max.bytes": LIMIT}
 
 
 class DeadLetters:
     """Sends rejected records, bytes and key exact, with where they came from and what was wrong as headers.
 
-    `send` returns when every one of them is acknowledged, and raises otherwise: a bad line is never passed over. A record
-    that the dead-letter topic is too small for goes there as a reference; its bytes stay in the topic it came from.
+    `send` returns when every one of them is acknowledged, and raises otherwise: a bad line is never passed over. A
+    record that the dead-letter topic is too small for goes there as a reference; its bytes stay in the topic it came
+    from.
     """
 
     def __init__(self, settings: Settings, topic: str, origin: str) -> None:
@@ -54,7 +59,10 @@ class DeadLetters:
         too_large = [reject for reject, error in self._attempt(rejects, self._exact, keep_alive) if error == TOO_LARGE]
         still = self._attempt(too_large, self._reference, keep_alive)
         if still:
-            raise Stop(f"The dead-letter topic {self._topic} does not even take a reference", "Raise its max.message.bytes")
+            raise Stop(
+                f"The dead-letter topic {self._topic} does not even take a reference",
+                "Raise its max.message.bytes",
+            )
 
     def _attempt(
         self,
@@ -89,7 +97,13 @@ class DeadLetters:
         value, content = value_of(reject.record)
         while True:
             try:
-                client.produce(self._topic, value, reject.record.key(), headers=self._headers(reject, content), on_delivery=reported)
+                client.produce(
+                    self._topic,
+                    value,
+                    reject.record.key(),
+                    headers=self._headers(reject, content),
+                    on_delivery=reported,
+                )
             except BufferError:
                 client.poll(0.1)
             except KafkaException as error:
@@ -125,7 +139,9 @@ class DeadLetters:
     def _reference(self, record: Record) -> tuple[bytes | None, str]:
         value = record.value() or b""
         assert isinstance(value, bytes)
-        return topics.reference_to_record(self._origin, record.partition() or 0, record.offset() or 0, value), "reference"
+        return topics.reference_to_record(
+            self._origin, record.partition() or 0, record.offset() or 0, value
+        ), "reference"
 
     def _headers(self, reject: Reject, content: str) -> topics.Headers:
         return [

@@ -20,16 +20,23 @@ COMMIT_TRIES = 20
 ALIVE_SECONDS = 0.2
 
 _NO_LONGER_OURS = frozenset(
-    "ILLEGAL_GENERATION UNKNOWN_MEMBER_ID FENCED_MEMBER_EPOCH FENCED_INSTANCE_ID _ASSIGNMENT_LOST _STATE".split()
+    [
+        "ILLEGAL_GENERATION",
+        "UNKNOWN_MEMBER_ID",
+        "FENCED_MEMBER_EPOCH",
+        "FENCED_INSTANCE_ID",
+        "_ASSIGNMENT_LOST",
+        "_STATE",
+    ]
 )
-_ASK_AGAIN = frozenset("STALE_MEMBER_EPOCH REBALANCE_IN_PROGRESS".split())
+_ASK_AGAIN = frozenset(["STALE_MEMBER_EPOCH", "REBALANCE_IN_PROGRESS"])
 
 
 class Intake:
     """Records of the partitions that are ours, and no others.
 
-    What was gathered of a partition that is revoked meanwhile is dropped before anybody sees it: nothing of it was stored,
-    so nothing of it is committed, and its next owner reads it again.
+    What was gathered of a partition that is revoked meanwhile is dropped before anybody sees it: nothing of it was
+    stored, so nothing of it is committed, and its next owner reads it again.
     """
 
     def __init__(self, order: WorkerOrder, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,7 +65,8 @@ class Intake:
     # -- records in ------------------------------------------------------------------------------------------------
 
     def gather(self) -> tuple[list[Message], dict[int, int]]:
-        """Records up to a batch's rows, bytes or seconds, and the end offsets of the partitions that are read to their end.
+        """Records up to a batch's rows, bytes or seconds, and the end offsets of the partitions that are read to
+        their end.
 
         Raises `Stop` or `BrokerDown` for what the client reports about a partition.
         """
@@ -184,7 +192,10 @@ class Intake:
                 return
             next_offsets = {partition: next_offsets[partition] for partition in again}
             self.keep_alive()
-        log.warning("The broker does not take the commit of partitions %s now; the next one will cover it", sorted(again))
+        log.warning(
+            "The broker does not take the commit of partitions %s now; the next one will cover it",
+            sorted(again),
+        )
 
     def _commit_once(self, offsets: list[TopicPartition]) -> list[TopicPartition]:
         """Try once; returns those for which it is worth to try again."""
@@ -198,7 +209,11 @@ class Intake:
 
     def _worth_another_try(self, error: KafkaError, place: TopicPartition) -> bool:
         if error.name() in _NO_LONGER_OURS:
-            log.info("Partition %d has another owner: the commit of offset %d was refused", place.partition, place.offset)
+            log.info(
+                "Partition %d has another owner: the commit of offset %d was refused",
+                place.partition,
+                place.offset,
+            )
             return False
         said = translate(error.name(), error.str(), f"Committing offset {place.offset} of partition {place.partition}")
         if isinstance(said, BrokerDown) or error.name() in _ASK_AGAIN:

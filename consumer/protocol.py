@@ -1,8 +1,8 @@
 """Which group protocol the broker offers: asked with an ApiVersions request, before anybody joins a group.
 
-librdkafka does not tell: against a broker without KIP-848 its consumer waits for ever or fails, depending on the broker.
-ApiVersions is the one request that every broker answers, to anybody, before authentication (KIP-35, KIP-511), so this
-small piece of the wire protocol is spoken here.
+librdkafka does not tell: against a broker without KIP-848 its consumer waits for ever or fails, depending on the
+broker. ApiVersions is the one request that every broker answers, to anybody, before authentication (KIP-35, KIP-511),
+so this small piece of the wire protocol is spoken here.
 """
 
 import logging
@@ -63,8 +63,11 @@ def _connect(host: str, port: int, settings: Settings) -> socket.socket:
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:
-    """A context for the question alone: nothing secret is sent, and the answer only chooses between two safe protocols."""
-    context = ssl.create_default_context(cafile=_text(settings, "ssl.ca.location"), cadata=_text(settings, "ssl.ca.pem"))
+    """A context for the question alone: nothing secret is sent, and the answer only chooses between two safe
+    protocols."""
+    context = ssl.create_default_context(
+        cafile=_text(settings, "ssl.ca.location"), cadata=_text(settings, "ssl.ca.pem")
+    )
     if certificate := _text(settings, "ssl.certificate.location"):
         context.load_cert_chain(certificate, _text(settings, "ssl.key.location"), _text(settings, "ssl.key.password"))
     if str(settings.get("enable.ssl.certificate.verification", "true")).lower() == "false":

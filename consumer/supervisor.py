@@ -1,4 +1,5 @@
-"""Starts the workers, watches them, tells them to end, starts another for one that was killed. Knows no Kafka and no SQL."""
+"""Starts the workers, watches them, tells them to end, starts another for one that was killed. Knows no Kafka and no
+SQL."""
 
 import logging
 import multiprocessing
@@ -19,7 +20,8 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.05
 KILLED_TOO_OFTEN = 5
 WITHIN_SECONDS = 60.0
-"""So many workers killed within this time, and something kills them (memory, an operator): then starting more helps nobody."""
+"""So many workers killed within this time, and something kills them (memory, an operator): then starting more helps
+nobody."""
 
 
 @dataclass
@@ -115,7 +117,9 @@ class Supervisor:
         if self._stopping_since is not None or self._problem:
             return
         if code > 0:
-            self._problem = Stop(f"Worker {member.order.number} crashed", "Its traceback above is a bug: please report it")
+            self._problem = Stop(
+                f"Worker {member.order.number} crashed", "Its traceback above is a bug: please report it"
+            )
             return
         self._replace(member, code)
 

@@ -8,10 +8,10 @@ from schemas.reports import BatchDone, Segment
 class Tally:
     """Counts records, new rows, repeats and dead letters.
 
-    A batch is reported after it is stored and before its offsets are committed. Between the two a worker may die, and its
-    batch comes again through another; what of it was counted is not counted again. `covered` holds, for each partition,
-    the offset before which everything is stored. (A worker that dies between the database's COMMIT and its report leaves
-    rows that the next one finds there already: they count as repeats. The sum stays exact.)
+    A batch is reported after it is stored and before its offsets are committed. Between the two a worker may die, and
+    its batch comes again through another; what of it was counted is not counted again. `covered` holds, for each
+    partition, the offset before which everything is stored. (A worker that dies between the database's COMMIT and its
+    report leaves rows that the next one finds there already: they count as repeats. The sum stays exact.)
     """
 
     def __init__(self) -> None:

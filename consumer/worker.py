@@ -25,7 +25,7 @@ FIRST_RETRY_SECONDS = 0.2
 LONGEST_RETRY_SECONDS = 10.0
 
 
-class Stopping(Exception):  # noqa: N818 -- not an error: told to end while a batch waits for its database
+class Stopping(Exception):
     """The worker was told to end; the batch in hand is not stored and its offsets are not committed."""
 
 
@@ -33,8 +33,8 @@ class Worker:
     """Moves records from its partitions into the table, at least once, and the table makes that once.
 
     A batch's offsets are committed only after its rows are committed in the database and its dead letters are
-    acknowledged. A crash at any point repeats the batch and loses nothing; a repeated row is a no-op by its primary key.
-    A database that is down keeps the batch waiting, for ever if need be; a bug crashes.
+    acknowledged. A crash at any point repeats the batch and loses nothing; a repeated row is a no-op by its primary
+    key. A database that is down keeps the batch waiting, for ever if need be; a bug crashes.
     """
 
     def __init__(

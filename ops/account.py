@@ -1,4 +1,5 @@
-"""The account of a load: every line that was read is a row, a repeat, a dead letter or blank, or it is missing and named."""
+"""The account of a load: every line that was read is a row, a repeat, a dead letter or blank, or it is missing and
+named."""
 
 from typing import Any, NamedTuple
 
@@ -12,19 +13,19 @@ class Slice(NamedTuple):
 
     partition: int
     first: int
-    count: int
+    lines: int
     source: str
     start: int
     end: int
 
 
 class Missing(NamedTuple):
-    """Lines that are not accounted for: `count` of those in the bytes `start` to `end` of `source`."""
+    """Lines that are not accounted for: `lines` of those in the bytes `start` to `end` of `source`."""
 
     source: str
     start: int
     end: int
-    count: int
+    lines: int
 
 
 class Manifest:
@@ -47,7 +48,7 @@ class Manifest:
         """The acknowledged lines that no worker reported as stored."""
         found = []
         for part in self._slices:
-            left = part.first + part.count - max(tally.covered.get(part.partition, 0), part.first)
+            left = part.first + part.lines - max(tally.covered.get(part.partition, 0), part.first)
             if left > 0:
                 found.append(Missing(part.source, part.start, part.end, left))
         return found
@@ -59,7 +60,7 @@ def account(
     """The account as `--json` prints it. `lines = blank + rows + repeats + dead_letters + missing`."""
     dead_letters = tally.dead_letters + references
     stored = tally.rows + tally.repeats + dead_letters
-    unsent = max(totals.lines - totals.blank - stored - sum(m.count for m in manifest.missing(tally)), 0)
+    unsent = max(totals.lines - totals.blank - stored - sum(m.lines for m in manifest.missing(tally)), 0)
     missing = manifest.missing(tally)
     return {
         "lines": totals.lines,
@@ -67,7 +68,7 @@ def account(
         "rows": tally.rows,
         "repeats": tally.repeats,
         "dead_letters": dead_letters,
-        "missing": unsent + sum(m.count for m in missing),
+        "missing": unsent + sum(m.lines for m in missing),
         "missing_in": [m._asdict() for m in missing[:100]],
         "workers": workers,
         "batches": tally.batches,
@@ -87,7 +88,9 @@ def sentences(values: dict[str, Any]) -> list[str]:
     ]
     if values["missing"]:
         lines.append(f"{values['missing']:>12,} MISSING: not accounted for")
-        lines += [f"{'':>12} {m['count']:,} in {m['source']}, bytes {m['start']:,} to {m['end']:,}" for m in values["missing_in"][:10]]
+        lines += [
+            f"{'':>12} {m['lines']:,} in {m['source']}, bytes {m['start']:,} to {m['end']:,}"
+            for m in values["missing_in"][:10]
+        ]
     lines.append(f"{values['seconds']:>12.1f} s, {values['rows_per_second']:,} rows/s, {values['workers']} worker(s)")
     return lines
-

@@ -1,4 +1,5 @@
-"""The `chatferry` command. Each subcommand's module is imported only when it is called: start-up time is part of the tool."""
+"""The `chatferry` command. Each subcommand's module is imported only when it is called: start-up time is part of the
+tool."""
 
 from importlib import import_module
 

@@ -80,5 +80,3 @@ def upgrade_where_needed(engine: Engine) -> None:
         check(engine)
     except Stop:
         upgrade(engine)
-
-

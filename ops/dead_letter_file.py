@@ -17,9 +17,9 @@ SILENCE_SECONDS = 5.0
 def keep_dead_letters(settings: Settings, topic: str, path: Path) -> Path:
     """Write every record of the dead-letter topic to `path`, one JSON object a line; returns the path.
 
-    `line` holds the bytes as text where they are UTF-8, else `line_base64` holds them. The file is written anew: a load reads
-    its files from their start, so its dead letters are all there. Raises `Stop` where the file cannot be written, or the
-    broker does not hand over what it holds.
+    `line` holds the bytes as text where they are UTF-8, else `line_base64` holds them. The file is written anew: a
+    load reads its files from their start, so its dead letters are all there. Raises `Stop` where the file cannot be
+    written, or the broker does not hand over what it holds.
     """
     consumer = Consumer(
         {"bootstrap.servers": settings["bootstrap.servers"], "group.id": "chatferry-keep", "enable.auto.commit": False,
@@ -31,7 +31,9 @@ def keep_dead_letters(settings: Settings, topic: str, path: Path) -> Path:
             while (message := _next(consumer, topic)) is not None:
                 file.write(msgspec.json.encode(_entry(message)) + b"\n")
     except OSError as error:
-        raise Stop(f"Cannot write the dead letters to {path}: {error.strerror}", "Run again where there is room") from None
+        raise Stop(
+            f"Cannot write the dead letters to {path}: {error.strerror}", "Run again where there is room"
+        ) from None
     finally:
         consumer.close()
     return path
@@ -50,7 +52,7 @@ def _next(consumer: Consumer, topic: str) -> Message | None:
 
 
 def _entry(message: Message) -> dict[str, Any]:
-    headers = {name: (value or b"").decode("utf-8", "replace") for name, value in message.headers() or []}
+    headers = {str(header[0]): _text(header[1]) for header in message.headers() or []}
     value = message.value() or b""
     assert isinstance(value, bytes)
     entry: dict[str, Any] = {
@@ -62,3 +64,7 @@ def _entry(message: Message) -> dict[str, Any]:
         return {**entry, "line": value.decode()}
     except UnicodeDecodeError:
         return {**entry, "line_base64": b64encode(value).decode()}
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -56,8 +56,8 @@ def load(files: tuple[str, ...], **given: Any) -> int:
     """Load log FILEs (or standard input: -) into a table, from nothing to the last row, and print the account.
 
     Without --brokers an embedded broker is started for the while. Topic and table are created where they are not there.
-    Killed at any moment and run again, the table ends exact: the files are read anew, and what the table has is a repeat.
-    With --brokers, the topic should have no other producer meanwhile: the account counts what passes on it.
+    Killed at any moment and run again, the table ends exact: the files are read anew, and what the table has is a
+    repeat. With --brokers, the topic should have no other producer meanwhile: the account counts what passes on it.
     """
     interruption = Interruption().listen()
     for file in files:
@@ -69,13 +69,16 @@ def load(files: tuple[str, ...], **given: Any) -> int:
         run.go()
         values = run.account()
         if embedded and values["dead_letters"]:
-            values["dead_letters_file"] = str(keep_dead_letters(run.producer_settings, run.dead, dead_letters_path(given)))
+            values["dead_letters_file"] = str(
+                keep_dead_letters(run.producer_settings, run.dead, dead_letters_path(given))
+            )
     _print(values, as_json=given["json"])
     return interruption.exit_status or (1 if values["missing"] else 0)
 
 
 def dead_letters_path(given: dict[str, Any]) -> Path:
-    """Where the dead letters are kept when their broker is about to go: beside the SQLite file, else in the working folder."""
+    """Where the dead letters are kept when their broker is about to go: beside the SQLite file, else in the working
+    folder."""
     url = make_engine(given["database"]).url
     if url.get_backend_name() == "sqlite" and url.database:
         return Path(url.database).with_suffix(".dead-letters.jsonl")
@@ -95,8 +98,8 @@ def _print(values: dict[str, Any], *, as_json: bool) -> None:
 class Load:
     """One load: a producer in a thread, workers on every partition, and the account that holds them against each other.
 
-    The workers take their partitions without a group: the load knows where it began and where it ends, and neither waits
-    for a rebalance nor leaves offsets behind.
+    The workers take their partitions without a group: the load knows where it began and where it ends, and neither
+    waits for a rebalance nor leaves offsets behind.
     """
 
     def __init__(self, files: tuple[str, ...], brokers: str, given: dict[str, Any], interruption: Interruption) -> None:
@@ -126,7 +129,9 @@ class Load:
         """
         size = sum(Path(file).stat().st_size for file in self._files if file != STANDARD_INPUT)
         if size > EMBEDDED_WARN_BYTES and not self._given["brokers"]:
-            log.warning("The embedded broker holds the lines in memory, compressed; for files of this size a real Kafka is kinder")
+            log.warning(
+                "The embedded broker holds the lines in memory, compressed; for files of this size a real Kafka is kinder"
+            )
         engine = make_engine(self._given["database"], self._database_password)
         first_contact(engine)
         upgrade_where_needed(engine)
@@ -168,7 +173,10 @@ class Load:
 
     def _orders(self, settings: Settings) -> list[WorkerOrder]:
         partitions = sorted(self._starts)
-        self.workers = min(worker_count(self._given["workers"], len(partitions), single_writer=self._single_writer), len(partitions))
+        self.workers = min(
+            worker_count(self._given["workers"], len(partitions), single_writer=self._single_writer),
+            len(partitions),
+        )
         return [
             WorkerOrder(
                 number=number,

@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from producer.client import ANSWER_SECONDS, ask_topic, producer_settings
 from schemas.kafka import Settings, translate
@@ -56,8 +57,8 @@ def create_topics(
 ) -> list[str]:
     """Create those of the two topics that are not there; returns their names.
 
-    The dead-letter topic takes larger records than the topic, so that a line that fits there fits here with its headers.
-    Raises `Stop` where the broker refuses.
+    The dead-letter topic takes larger records than the topic, so that a line that fits there fits here with its
+    headers. Raises `Stop` where the broker refuses.
     """
     admin = AdminClient(settings)
     copies = replication_factor or -1
@@ -79,4 +80,3 @@ def _create(admin: AdminClient, topic: NewTopic) -> bool:
             return False
         raise translate(kafka_error.name(), kafka_error.str(), f"Creating the topic {topic.topic}") from None
     return True
-

@@ -1,9 +1,9 @@
 """The checkpoint: up to which byte every line of a file is durable, kept in a file of its own.
 
-One file for each source identity (device and inode), topic and cluster, so that the same log sent to another topic, or to a
-Kafka that was set up anew, starts at its beginning. The first bytes of the log are kept as a hash: a reused inode or a
-rewritten file is seen, and read from its start. A checkpoint that cannot be believed leads to lines sent again, which the
-table absorbs; never to lines skipped.
+One file for each source identity (device and inode), topic and cluster, so that the same log sent to another topic,
+or to a Kafka that was set up anew, starts at its beginning. The first bytes of the log are kept as a hash: a reused
+inode or a rewritten file is seen, and read from its start. A checkpoint that cannot be believed leads to lines sent
+again, which the table absorbs; never to lines skipped.
 """
 
 import contextlib
@@ -77,7 +77,8 @@ class Checkpoint:
         except BlockingIOError:
             os.close(lock)
             raise Stop(
-                f"Another producer is sending {self._source.name} to {self._topic}", "Wait for it, or end it first"
+                f"Another producer is sending {self._source.name} to {self._topic}",
+                "Wait for it, or end it first",
             ) from None
         return lock
 
@@ -91,7 +92,11 @@ class Checkpoint:
             return 0
         reason = self._distrust(state)
         if reason:
-            log.warning("%s: %s; it is read from its start (repeats are absorbed by the table)", self._source.name, reason)
+            log.warning(
+                "%s: %s; it is read from its start (repeats are absorbed by the table)",
+                self._source.name,
+                reason,
+            )
             return 0
         self._saved = state.offset
         return state.offset
@@ -102,11 +107,16 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise Stop(f"Checkpoint {self.path}: {error.strerror}", "Remove it, or name another folder: --state") from None
+            raise Stop(
+                f"Checkpoint {self.path}: {error.strerror}", "Remove it, or name another folder: --state"
+            ) from None
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-                raise Stop(f"Checkpoint {self.path} belongs to somebody else", "Remove it, or name another folder: --state")
+                raise Stop(
+                    f"Checkpoint {self.path} belongs to somebody else",
+                    "Remove it, or name another folder: --state",
+                )
             try:
                 return msgspec.json.decode(file.read(1 << 16), type=State)
             except (msgspec.DecodeError, UnicodeDecodeError):

@@ -4,9 +4,13 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._metadata import ClusterMetadata
+from confluent_kafka.admin._resource import ResourceType
 
 from schemas.errors import ChatferryError, Stop
 from schemas.kafka import Settings, base_settings, translate
@@ -60,20 +64,19 @@ class TopicFacts:
         return self.max_message_bytes - RECORD_OVERHEAD
 
 
-def ask_topic(settings: Settings, topic: str, *, quiet_check: Callable[[], bool] = lambda: False) -> TopicFacts:
+def ask_topic(settings: Settings, topic: str) -> TopicFacts:
     """Ask the broker for the topic's facts.
 
     Raises `Stop` where no broker answers, it refuses us, or there is no such topic.
     """
     trouble = Trouble()
-    admin = AdminClient({**_connection_only(settings), "error_cb": trouble.note})
-    metadata = _metadata(admin, str(settings["bootstrap.servers"]), trouble, quiet_check)
+    connection: dict[str, Any] = {**_connection_only(settings), "error_cb": trouble.note}
+    admin = AdminClient(connection)
+    metadata = _metadata(admin, str(settings["bootstrap.servers"]), trouble)
     if topic not in metadata.topics or metadata.topics[topic].error is not None:
         raise Stop(f"There is no topic {topic!r}", f"Create it: chatferry topics create --topic {topic} --brokers ...")
-    if "message.max.bytes" in settings:
-        limit = int(settings["message.max.bytes"])
-    else:
-        limit = _max_message_bytes(admin, topic)
+    own = settings.get("message.max.bytes")
+    limit = int(own) if own is not None else _max_message_bytes(admin, topic)
     identity = f"{metadata.cluster_id}/{_topic_id(admin, topic)}"
     return TopicFacts(topic, len(metadata.topics[topic].partitions), limit, identity)
 
@@ -96,13 +99,21 @@ class Trouble:
 
 def _connection_only(settings: Settings) -> Settings:
     """Of a producer's settings those that say where the brokers are and who we are."""
-    kept = ("bootstrap.servers", "security.", "ssl.", "sasl.", "client.", "socket.", "broker.", "log.", "debug")
+    kept = (
+        "bootstrap.servers",
+        "security.",
+        "ssl.",
+        "sasl.",
+        "client.",
+        "socket.",
+        "broker.",
+        "log.",
+        "debug",
+    )
     return {key: value for key, value in settings.items() if key.startswith(kept)}
 
 
-def _metadata(admin: AdminClient, brokers: str, trouble: Trouble, stopping: Callable[[], bool]):  # type: ignore[no-untyped-def]
-    """The cluster's metadata, asked for in short turns so that a signal is heard."""
-    del stopping
+def _metadata(admin: AdminClient, brokers: str, trouble: Trouble) -> ClusterMetadata:
     try:
         return admin.list_topics(timeout=ANSWER_SECONDS)
     except KafkaException as error:
@@ -126,8 +137,6 @@ def _max_message_bytes(admin: AdminClient, topic: str) -> int:
 
 
 def _topic_id(admin: AdminClient, topic: str) -> str:
-    from confluent_kafka import TopicCollection  # noqa: PLC0415
-
     with contextlib.suppress(KafkaException):
         description = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_SECONDS)[topic].result()
         return str(description.topic_id)

@@ -112,7 +112,11 @@ def _account(dispatch: Dispatch, publisher: Publisher, left: int, seconds: float
 
 
 def _sentence(account: dict[str, Any], topic: str) -> str:
-    parts = [f"{account['lines']:,} lines", f"{account['acknowledged']:,} acknowledged by {topic}", f"{account['blank']:,} blank"]
+    parts = [
+        f"{account['lines']:,} lines",
+        f"{account['acknowledged']:,} acknowledged by {topic}",
+        f"{account['blank']:,} blank",
+    ]
     if account["oversize"]:
         parts.append(f"{account['oversize']:,} too large for the topic (references in the dead letters)")
     if account["outside_window"]:
@@ -128,6 +132,12 @@ def _sentence(account: dict[str, Any], topic: str) -> str:
 def _say_how_to_resume(dispatch: Dispatch) -> None:
     for shipment in dispatch.shipments:
         if shipment.reader.source.identity is None:
-            click.echo("Standard input cannot be resumed: send again what it did not take; repeats are absorbed", err=True)
+            click.echo(
+                "Standard input cannot be resumed: send again what it did not take; repeats are absorbed",
+                err=True,
+            )
         else:
-            click.echo(f"{shipment.name}: run the same command again; it goes on at byte {shipment.ledger.acknowledged:,}", err=True)
+            click.echo(
+                f"{shipment.name}: run the same command again; it goes on at byte {shipment.ledger.acknowledged:,}",
+                err=True,
+            )

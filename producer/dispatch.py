@@ -72,9 +72,7 @@ class Dispatch:
     def _checkpoint(self, source: Source, stack: ExitStack) -> tuple[Checkpoint | None, int]:
         if source.identity is None or self._place is None:
             return None, 0
-        checkpoint = stack.enter_context(
-            Checkpoint(self._place.folder, source, self._facts.name, self._facts.identity)
-        )
+        checkpoint = stack.enter_context(Checkpoint(self._place.folder, source, self._facts.name, self._facts.identity))
         start = 0 if self._place.restart else checkpoint.load()
         self.resumed_from[source.name] = start
         return checkpoint, start
@@ -100,7 +98,8 @@ class Dispatch:
             raise UsageProblem("With --follow, standard input cannot be read beside files", "Run two producers")
         shipments = [self._open(path, follow=True) for path in names]
         while not self._manner.stopping() and not all(shipment.reader.ended for shipment in shipments):
-            if not any([shipment.step() for shipment in shipments]):  # a list: each gets its turn
+            moved = [shipment.step() for shipment in shipments]
+            if not any(moved):
                 self._publisher.serve(FOLLOW_SECONDS)
             progress()
 
@@ -116,7 +115,10 @@ class Dispatch:
         """What was read and sent so far."""
         counts = [shipment.counts for shipment in self.shipments]
         return Totals(
-            sum(c.lines for c in counts), sum(c.blank for c in counts), sum(c.outside for c in counts), sum(c.oversize for c in counts)
+            sum(c.lines for c in counts),
+            sum(c.blank for c in counts),
+            sum(c.outside for c in counts),
+            sum(c.oversize for c in counts),
         )
 
     def _close_settled(self) -> None:

@@ -4,7 +4,8 @@ from collections import deque
 
 
 class Pending:
-    """One block on its way: the bytes from `start` to `end` of `source`. Open until every part of it is acknowledged."""
+    """One block on its way: the bytes from `start` to `end` of `source`. Open until every part of it is
+    acknowledged."""
 
     __slots__ = ("end", "parts", "source", "start")
 
@@ -22,8 +23,8 @@ class Pending:
 class Ledger:
     """Follows the blocks of one source through the topic.
 
-    `acknowledged` is the highest offset in bytes such that every line before it is durable: acknowledged by the topic (or,
-    an oversize line, by the dead letters), or blank. It moves by delivery reports alone, and never over a gap.
+    `acknowledged` is the highest offset in bytes such that every line before it is durable: acknowledged by the topic
+    (or, an oversize line, by the dead letters), or blank. It moves by delivery reports alone, and never over a gap.
     """
 
     def __init__(self, source: str, start: int) -> None:

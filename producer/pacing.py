@@ -15,7 +15,8 @@ Wait = Callable[[float], bool]
 """Waits for so many seconds, or less where the work should stop; False then."""
 
 AHEAD_SECONDS = 0.002
-"""Lines that are due within this time are sent at once: sleeps are not exact, and one a line would be the bottleneck."""
+"""Lines that are due within this time are sent at once: sleeps are not exact, and one a line would be the
+bottleneck."""
 
 
 class _Timestamp(msgspec.Struct, gc=False):
@@ -49,13 +50,16 @@ def parse_moment(text: str | None, flag: str) -> float | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageProblem(f"{flag} {text!r} is no moment", "For example 2024-05-01T12:00:00Z, or Unix seconds") from None
+        raise UsageProblem(
+            f"{flag} {text!r} is no moment", "For example 2024-05-01T12:00:00Z, or Unix seconds"
+        ) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 @dataclass(frozen=True)
 class Window:
-    """Lines from `start` (inclusive) until `end` (exclusive), in Unix seconds; a line without a timestamp is let through."""
+    """Lines from `start` (inclusive) until `end` (exclusive), in Unix seconds; a line without a timestamp is let
+    through."""
 
     start: float | None = None
     end: float | None = None

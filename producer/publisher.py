@@ -29,10 +29,10 @@ Settled = Callable[[int, int, int, Pending], None]
 class Publisher:
     """Sends lines and learns of their acknowledgement.
 
-    A block is cut into one slice a partition, and only the last line of a slice asks for a delivery report. That is enough:
-    the client is idempotent, so a partition takes records in order, and gapless, so a record that fails stops the client
-    with a fatal error; the report of the last line speaks for all before it. (A report for every line doubles the CPU a
-    line costs: docs/decisions.md.) With a key every line has its own report.
+    A block is cut into one slice a partition, and only the last line of a slice asks for a delivery report. That is
+    enough: the client is idempotent, so a partition takes records in order, and gapless, so a record that fails stops
+    the client with a fatal error; the report of the last line speaks for all before it. (A report for every line
+    doubles the CPU a line costs: docs/decisions.md.) With a key every line has its own report.
     """
 
     def __init__(

@@ -38,11 +38,13 @@ class Manner:
 class Shipment:
     """Moves one source's blocks to the topic, and its checkpoint with the acknowledgements.
 
-    The checkpoint never runs ahead: every line before it is acknowledged. Killed at any moment, the next run sends again
-    what was in flight, at most a window and a second's lines, and the table absorbs the repeats.
+    The checkpoint never runs ahead: every line before it is acknowledged. Killed at any moment, the next run sends
+    again what was in flight, at most a window and a second's lines, and the table absorbs the repeats.
     """
 
-    def __init__(self, reader: Reader, publisher: Publisher, manner: Manner, checkpoint: Checkpoint | None, start: int) -> None:
+    def __init__(
+        self, reader: Reader, publisher: Publisher, manner: Manner, checkpoint: Checkpoint | None, start: int
+    ) -> None:
         self.reader = reader
         self.counts = Counts()
         self.ledger = Ledger(self.name, start)

@@ -14,15 +14,44 @@ LOG_LEVEL = 2
 our words; `-X log_level=7` or `-X debug=...` brings its own back."""
 
 _WAIT = frozenset(
-    """
-    _TRANSPORT _TIMED_OUT _TIMED_OUT_QUEUE _ALL_BROKERS_DOWN _RESOLVE _WAIT_COORD _NODE_UPDATE _RETRY _IN_PROGRESS
-    _PREV_IN_PROGRESS _WAIT_CACHE _MSG_TIMED_OUT _QUEUE_FULL
-    LEADER_NOT_AVAILABLE NOT_LEADER_FOR_PARTITION REQUEST_TIMED_OUT BROKER_NOT_AVAILABLE REPLICA_NOT_AVAILABLE
-    NETWORK_EXCEPTION COORDINATOR_LOAD_IN_PROGRESS COORDINATOR_NOT_AVAILABLE NOT_COORDINATOR NOT_ENOUGH_REPLICAS
-    NOT_ENOUGH_REPLICAS_AFTER_APPEND REBALANCE_IN_PROGRESS NOT_CONTROLLER KAFKA_STORAGE_ERROR FENCED_LEADER_EPOCH
-    UNKNOWN_LEADER_EPOCH OFFSET_NOT_AVAILABLE PREFERRED_LEADER_NOT_AVAILABLE UNSTABLE_OFFSET_COMMIT
-    THROTTLING_QUOTA_EXCEEDED UNKNOWN_TOPIC_ID COORDINATOR_LOADING CONCURRENT_TRANSACTIONS
-    """.split()
+    [
+        "_TRANSPORT",
+        "_TIMED_OUT",
+        "_TIMED_OUT_QUEUE",
+        "_ALL_BROKERS_DOWN",
+        "_RESOLVE",
+        "_WAIT_COORD",
+        "_NODE_UPDATE",
+        "_RETRY",
+        "_IN_PROGRESS",
+        "_PREV_IN_PROGRESS",
+        "_WAIT_CACHE",
+        "_MSG_TIMED_OUT",
+        "_QUEUE_FULL",
+        "LEADER_NOT_AVAILABLE",
+        "NOT_LEADER_FOR_PARTITION",
+        "REQUEST_TIMED_OUT",
+        "BROKER_NOT_AVAILABLE",
+        "REPLICA_NOT_AVAILABLE",
+        "NETWORK_EXCEPTION",
+        "COORDINATOR_LOAD_IN_PROGRESS",
+        "COORDINATOR_NOT_AVAILABLE",
+        "NOT_COORDINATOR",
+        "NOT_ENOUGH_REPLICAS",
+        "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+        "REBALANCE_IN_PROGRESS",
+        "NOT_CONTROLLER",
+        "KAFKA_STORAGE_ERROR",
+        "FENCED_LEADER_EPOCH",
+        "UNKNOWN_LEADER_EPOCH",
+        "OFFSET_NOT_AVAILABLE",
+        "PREFERRED_LEADER_NOT_AVAILABLE",
+        "UNSTABLE_OFFSET_COMMIT",
+        "THROTTLING_QUOTA_EXCEEDED",
+        "UNKNOWN_TOPIC_ID",
+        "COORDINATOR_LOADING",
+        "CONCURRENT_TRANSACTIONS",
+    ]
 )
 
 _NEXT_STEP = {
@@ -55,7 +84,9 @@ def base_settings(brokers: str, pass_through: Mapping[str, str], password: str |
     settings: Settings = {"bootstrap.servers": brokers, "log_level": LOG_LEVEL, **forced}
     for key, value in pass_through.items():
         if key in forced and str(forced[key]).lower() != value.lower():
-            raise UsageProblem(f"-X {key}={value}: the guarantee needs {key}={str(forced[key]).lower()}", "Leave it out")
+            raise UsageProblem(
+                f"-X {key}={value}: the guarantee needs {key}={str(forced[key]).lower()}", "Leave it out"
+            )
         settings[key] = value
     if password is not None and "sasl.password" not in settings:
         settings["sasl.password"] = password

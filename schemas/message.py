@@ -33,12 +33,18 @@ Row: TypeAlias = tuple[str, str, str, str, str, str | None]
 class ChatLine(msgspec.Struct, frozen=True, gc=False):
     """One line of a chat log. Fields that are not named here are ignored."""
 
-    id: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH, description="Names the message; compared byte by byte")]
-    sender: Annotated[str, Meta(max_length=NAME_LENGTH, description="Who wrote it; may be empty")] = msgspec.field(name="from")
+    id: Annotated[
+        str,
+        Meta(min_length=1, max_length=NAME_LENGTH, description="Names the message; compared byte by byte"),
+    ]
+    sender: Annotated[str, Meta(max_length=NAME_LENGTH, description="Who wrote it; may be empty")] = msgspec.field(
+        name="from"
+    )
     type: Annotated[Literal["message", "status"], Meta(description="Nothing else is known")]
     site_id: Annotated[str, Meta(max_length=NAME_LENGTH, description="The room, channel or site")]
     timestamp: Annotated[
-        int | float | str, Meta(description="Unix seconds in UTC: a number, or a string that holds one; fractions are kept")
+        int | float | str,
+        Meta(description="Unix seconds in UTC: a number, or a string that holds one; fractions are kept"),
     ]
     data: Annotated[str, Meta(description="The text; may be absent")] | UnsetType = UNSET
 
@@ -54,7 +60,9 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _DAY = 86_400
 _FIRST_DAY = (date.min - date(1970, 1, 1)).days
 _LAST_DAY = (date.max - date(1970, 1, 1)).days
-_FLOAT_KEEPS_MICROSECONDS = 2.0**31  # beyond it, the double's own step and the product's rounding may add up to half a one
+_FLOAT_KEEPS_MICROSECONDS = (
+    2.0**31
+)  # beyond it, the double's own step and the product's rounding may add up to half a one
 
 
 def parse(line: bytes | None) -> Row:

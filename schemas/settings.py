@@ -1,7 +1,8 @@
 """Every setting, declared once: its name, its default, its help.
 
-The name is the flag (`batch_rows` is `--batch-rows`), the environment variable (`CHATFERRY_BATCH_ROWS`) and the key in the
-TOML file (`batch_rows`). A flag wins over the environment, the environment over the file, the file over the default.
+The name is the flag (`batch_rows` is `--batch-rows`), the environment variable (`CHATFERRY_BATCH_ROWS`) and the key
+in the TOML file (`batch_rows`). A flag wins over the environment, the environment over the file, the file over the
+default.
 """
 
 import re
@@ -52,12 +53,36 @@ SETTINGS: dict[str, Setting] = {
         Setting("dead_letter_topic", "Where bad lines go.  [default: <topic>.dlq]", metavar="TOPIC"),
         Setting("partitions", "Partitions of a topic that is created.", DEFAULT_PARTITIONS, int, minimum=1),
         Setting("replication_factor", "Copies of each partition.  [default: the broker's]", kind=int, minimum=1),
-        Setting("max_message_bytes", "Largest record of a topic that is created.  [default: the broker's]", kind=int, minimum=1024),
-        Setting("librdkafka", "Any librdkafka setting; may be repeated.", metavar="KEY=VALUE", many=True, secret=True),
-        Setting("kafka_password_file", "File that holds the SASL password. Or set CHATFERRY_KAFKA_PASSWORD.", kind=Path),
+        Setting(
+            "max_message_bytes",
+            "Largest record of a topic that is created.  [default: the broker's]",
+            kind=int,
+            minimum=1024,
+        ),
+        Setting(
+            "librdkafka",
+            "Any librdkafka setting; may be repeated.",
+            metavar="KEY=VALUE",
+            many=True,
+            secret=True,
+        ),
+        Setting(
+            "kafka_password_file",
+            "File that holds the SASL password. Or set CHATFERRY_KAFKA_PASSWORD.",
+            kind=Path,
+        ),
         # the producer
-        Setting("state", "Folder of the checkpoints.  [default: the user's state folder]", kind=Path, metavar="DIR"),
-        Setting("key", "Key records by this field of the JSON object.  [default: no key, an even spread]", metavar="FIELD"),
+        Setting(
+            "state",
+            "Folder of the checkpoints.  [default: the user's state folder]",
+            kind=Path,
+            metavar="DIR",
+        ),
+        Setting(
+            "key",
+            "Key records by this field of the JSON object.  [default: no key, an even spread]",
+            metavar="FIELD",
+        ),
         Setting("follow", "Go on reading as the files grow, until a signal.", False, bool),
         Setting("restart", "Start at the beginning, whatever the checkpoint says.", False, bool),
         Setting("speed", "Replay at N times the speed of the timestamps.", kind=float, minimum=1e-6, metavar="N"),
@@ -72,14 +97,30 @@ SETTINGS: dict[str, Setting] = {
             metavar="URL",
         ),
         Setting("database_password_file", "File that holds the database password.", kind=Path),
-        Setting("workers", "Worker processes; auto: the smaller of cores and partitions.", "auto", metavar="auto|N"),
+        Setting(
+            "workers",
+            "Worker processes; auto: the smaller of cores and partitions.",
+            "auto",
+            metavar="auto|N",
+        ),
         Setting("until_end", "Stop at the end offsets seen at the start.", False, bool),
-        Setting("on_duplicate", "What a repeat of an id does: nothing, or replace the row.", "skip", choices=("skip", "update")),
+        Setting(
+            "on_duplicate",
+            "What a repeat of an id does: nothing, or replace the row.",
+            "skip",
+            choices=("skip", "update"),
+        ),
         Setting("batch_rows", "Rows that a batch holds at most.", 50_000, int, minimum=1),
         Setting("batch_bytes", "Bytes of lines that a batch holds at most.", 32 << 20, int, minimum=1024),
         Setting("batch_seconds", "How long a batch waits for more lines.", 0.1, float, minimum=0.001),
         Setting("dead_letter_run", "Stop after so many bad lines in a row; 0: never.", 10_000, int, minimum=0),
-        Setting("metrics_port", "Serve Prometheus metrics on this loopback port.", kind=int, minimum=1, metavar="PORT"),
+        Setting(
+            "metrics_port",
+            "Serve Prometheus metrics on this loopback port.",
+            kind=int,
+            minimum=1,
+            metavar="PORT",
+        ),
     )
 }
 
@@ -121,7 +162,9 @@ def pass_through(pairs: Iterable[str]) -> dict[str, str]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
-            raise UsageProblem(f"-X {_redact_pair(pair)}: not of the form key=value", "For example -X compression.type=zstd")
+            raise UsageProblem(
+                f"-X {_redact_pair(pair)}: not of the form key=value", "For example -X compression.type=zstd"
+            )
         settings[key.strip()] = value
     return settings
 

@@ -1,8 +1,8 @@
 """The table: one declarative model, and what of it differs between databases.
 
-Ids are compared byte by byte. On MySQL and MariaDB that needs a binary collation that does not pad with spaces, which the
-two name differently; `BYTEWISE_COLLATIONS` lists the candidates and the migration takes the first that the server has.
-SQLite compares text byte by byte by itself.
+Ids are compared byte by byte. On MySQL and MariaDB that needs a binary collation that does not pad with spaces, which
+the two name differently; `BYTEWISE_COLLATIONS` lists the candidates and the migration takes the first that the server
+has. SQLite compares text byte by byte by itself.
 """
 
 from datetime import datetime
@@ -18,12 +18,18 @@ REVISION = "0001"
 """The newest migration; a test holds it equal to the scripts."""
 
 REVISION_TABLE = "chatferry_revision"
-"""Where Alembic keeps the revision: a name of our own, since the database may hold other people's tables and migrations."""
+"""Where Alembic keeps the revision: a name of our own, since the database may hold other people's tables and
+migrations."""
 
 BYTEWISE_COLLATIONS = ("utf8mb4_nopad_bin", "utf8mb4_0900_bin")
 """MariaDB's name and MySQL 8's for: utf8mb4, compared byte by byte, trailing spaces significant."""
 
-MYSQL_OPTIONS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mariadb_engine": "InnoDB", "mariadb_charset": "utf8mb4"}
+MYSQL_OPTIONS = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mariadb_engine": "InnoDB",
+    "mariadb_charset": "utf8mb4",
+}
 
 BigText = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
 Moment = DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")

@@ -41,8 +41,8 @@ def dead_letter_topic(topic: str) -> str:
 class LineReference(msgspec.Struct, frozen=True):
     """Stands in the dead letters for a line that no topic can take: where it is, and how to know it again.
 
-    `source` is a file's path or `topic/partition`, `offset` the first byte in that file (of the decompressed text) or the
-    record's offset, `length` in bytes, `head` the first bytes (base64 in JSON).
+    `source` is a file's path or `topic/partition`, `offset` the first byte in that file (of the decompressed text) or
+    the record's offset, `length` in bytes, `head` the first bytes (base64 in JSON).
     """
 
     source: str

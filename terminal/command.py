@@ -1,4 +1,5 @@
-"""A click command as every side of chatferry has it: settings from flag, environment and file; errors as one line; `--json`."""
+"""A click command as every side of chatferry has it: settings from flag, environment and file; errors as one line;
+`--json`."""
 
 import keyword
 import logging
@@ -6,13 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 import msgspec
 
-from schemas.errors import ServiceDown, Stop
-from schemas.settings import DEFAULT_FILE, ENVIRONMENT_PREFIX, SETTINGS, Setting, UsageProblem, read_file
+from schemas.errors import ServiceDown, Stop, UsageProblem
+from schemas.settings import DEFAULT_FILE, ENVIRONMENT_PREFIX, SETTINGS, Setting, read_file
 from terminal.logs import set_up_logs
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,7 +45,7 @@ class FerryCommand(click.Command):
         return status
 
 
-def _die(problem: Stop, *, as_json: bool) -> Any:
+def _die(problem: Stop, *, as_json: bool) -> NoReturn:
     click.echo(f"chatferry: {problem}", err=True)
     if as_json:
         emit_json({"error": problem.text, "next_step": problem.next_step})

@@ -32,7 +32,10 @@ class Interruption:
 
     def _heard(self, number: int, _frame: FrameType | None) -> None:
         if self.signal is not None:
-            os.write(sys.stderr.fileno(), b"chatferry: leaving now; the next run goes on from the last checkpoint\n")
+            os.write(
+                sys.stderr.fileno(),
+                b"chatferry: leaving now; the next run goes on from the last checkpoint\n",
+            )
             os._exit(128 + number)
         self.signal = number
         os.write(sys.stderr.fileno(), b"chatferry: ending safely; once more to leave now\n")

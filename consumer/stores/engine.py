@@ -15,16 +15,19 @@ CONNECT_SECONDS = 10
 SQLITE_BUSY_SECONDS = 30.0
 """How long SQLite waits for another writer before it says that the file is locked."""
 
-SESSION = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', max_error_count = 65535"
+SESSION = (
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', max_error_count = 65535"
+)
 """Values are refused, not cut; moments are UTC; every warning of a load can be read (65535 is the most)."""
 
-_CONFLICTS = {1205: "lock wait timeout", 1213: "deadlock"}
 _DOWN = frozenset(
-    [2002, 2003, 2006, 2013, 2055, 1053, 1317, 1927, 4031]  # gone, killed, shutting down
-    + [1040, 1129, 1203, 1226, 1041]  # too many connections, memory
-    + [1021, 1114, 1290, 1792, 1836, 3100, 1028]  # disk full, read-only
-    + [1158, 1159, 1160, 1161, 1180, 1969, 3024, 1412, 1637]  # network, time limits, passing conflicts
-    + list(_CONFLICTS)
+    [
+        *(2002, 2003, 2006, 2013, 2055, 1053, 1317, 1927, 4031),  # gone, killed, shutting down
+        *(1040, 1129, 1203, 1226, 1041),  # too many connections, memory
+        *(1021, 1114, 1290, 1792, 1836, 3100, 1028),  # disk full, read-only
+        *(1158, 1159, 1160, 1161, 1180, 1969, 3024, 1412, 1637),  # network, time limits, passing conflicts
+        *(1205, 1213),  # lock wait timeout, deadlock
+    ]
 )
 _NEXT_STEP = {
     1044: "Grant the user SELECT, INSERT and UPDATE on this database's table",
@@ -50,7 +53,11 @@ def make_engine(database: str, password: str | None = None) -> Engine:
         engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
         event.listen(engine, "connect", _sqlite_durable)
         return engine
-    options: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "local_infile": True, "init_command": SESSION}
+    options: dict[str, Any] = {
+        "connect_timeout": CONNECT_SECONDS,
+        "local_infile": True,
+        "init_command": SESSION,
+    }
     url, tls = _tls(url)
     if tls:
         options["ssl"] = tls
@@ -72,7 +79,8 @@ def _parse(database: str, password: str | None) -> URL:
         backend = url.get_backend_name()
     except (ArgumentError, NoSuchModuleError):
         raise UsageProblem(
-            "--database is not a database URL", "For example mysql+pymysql://user@host/chat, or sqlite:///chat.db"
+            "--database is not a database URL",
+            "For example mysql+pymysql://user@host/chat, or sqlite:///chat.db",
         ) from None
     if backend not in ("mysql", "mariadb", "sqlite"):
         raise UsageProblem(f"--database: there is no store for {backend}", "MySQL, MariaDB and SQLite are supported")
@@ -81,7 +89,9 @@ def _parse(database: str, password: str | None) -> URL:
         if password is not None:
             url = url.set(password=password)
     elif url.database in (None, "", ":memory:"):
-        raise UsageProblem("--database: SQLite needs a file, since every worker opens it", "For example sqlite:///chat.db")
+        raise UsageProblem(
+            "--database: SQLite needs a file, since every worker opens it", "For example sqlite:///chat.db"
+        )
     return url
 
 
@@ -107,7 +117,9 @@ def _tls(url: URL) -> tuple[URL, ssl.SSLContext | None]:
         if "ssl_cert" in given:
             context.load_cert_chain(given["ssl_cert"], given.get("ssl_key"))
     except OSError as error:
-        raise UsageProblem(f"--database: the TLS files cannot be used: {error}", "Check ssl_ca, ssl_cert, ssl_key") from None
+        raise UsageProblem(
+            f"--database: the TLS files cannot be used: {error}", "Check ssl_ca, ssl_cert, ssl_key"
+        ) from None
     if given.get("ssl_verify", "true").lower() in ("false", "0", "no"):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -132,11 +144,13 @@ def errno_of(error: DBAPIError) -> int | None:
 
 
 def explain(error: DBAPIError) -> ChatferryError | None:
-    """The failure behind a database error: `DatabaseDown`, `Stop`, or None where it may be this batch's data, or a bug."""
+    """The failure behind a database error: `DatabaseDown`, `Stop`, or None where it may be this batch's data, or a
+    bug."""
     number = errno_of(error)
     if isinstance(error.orig, sqlite3.Error):
         return _explain_sqlite(error.orig)
-    text = f"{error.orig.args[1]} ({number})" if number is not None and len(error.orig.args) > 1 else str(error.orig)  # type: ignore[union-attr]
+    arguments: tuple[object, ...] = getattr(error.orig, "args", ())
+    text = f"{arguments[1]} ({number})" if number is not None and len(arguments) > 1 else str(error.orig)
     if number in _DOWN or (number is None and error.connection_invalidated) or number == 0:
         return DatabaseDown(f"The database: {text}")
     if number in _NEXT_STEP:

@@ -12,14 +12,28 @@ from schemas.message import Row
 from schemas.table import COLUMNS, TABLE
 
 DATA_ERRORS = frozenset(
-    [1048, 1138, 1230, 1261, 1262, 1263, 1264, 1265, 1292, 1366, 1367, 1406, 1411]  # null, truncated, out of range, wrong
-    + [1153, 1301, 1118]  # too large a packet or row
-    + [1452, 1216, 3819, 4025, 1644, 1369, 1526, 1241]  # constraints, triggers, partitions
+    [
+        *(
+            1048,
+            1138,
+            1230,
+            1261,
+            1262,
+            1263,
+            1264,
+            1265,
+            1292,
+            1366,
+            1367,
+            1406,
+            1411,
+        ),  # null, cut, out of range, wrong
+        *(1153, 1301, 1118),  # too large a packet or row
+        *(1452, 1216, 3819, 4025, 1644, 1369, 1526, 1241),  # constraints, triggers, partitions
+    ]
 )
-"""What a row's own content can cause (MariaDB's and MySQL's error lists), told by number: the drivers file them under the
-same classes as a server that went away."""
-
-_SERVER_GONE = frozenset([2006, 2013])  # what an oversized packet looks like
+"""What a row's own content can cause (MariaDB's and MySQL's error lists), told by number: the drivers file them under
+the same classes as a server that went away."""
 
 STATEMENT_ROWS = 1_000
 PACKET_SHARE = 0.5

@@ -121,4 +121,3 @@ def encode(rows: Sequence[Row]) -> bytes:
 
 def _needs_care(text: str, row: Row) -> bool:
     return row[5] is None or "\\" in text or "\n" in text or "\0" in text or text.count("\t") != 5
-

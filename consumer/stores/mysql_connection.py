@@ -1,15 +1,16 @@
 """A PyMySQL connection whose LOAD DATA LOCAL reads from memory, and from nothing else.
 
-The server names the file that the client should send, and may name any, in answer to any statement. This connection never
-opens a file: it sends the buffer that was laid out for the statement in hand, whatever name is asked for, and nothing at
-all when none was.
+The server names the file that the client should send, and may name any, in answer to any statement. This connection
+never opens a file: it sends the buffer that was laid out for the statement in hand, whatever name is asked for, and
+nothing at all when none was.
 """
 
 import re
 from typing import Any, Self
 
-from pymysql.connections import Connection, LoadLocalPacketWrapper, MySQLResult
+from pymysql.connections import Connection, MySQLResult
 from pymysql.constants import CLIENT
+from pymysql.protocol import LoadLocalPacketWrapper
 
 from schemas.errors import Stop
 
@@ -18,7 +19,7 @@ PACKET_BYTES = 256 << 10
 _INFO = re.compile(r"([A-Z][a-z]+): (\d+)")  # a length byte, which may look like a letter, stands before the first
 
 
-class _BufferResult(MySQLResult):  # type: ignore[misc] # PyMySQL's stubs leave it untyped
+class _BufferResult(MySQLResult):  # type: ignore[misc] # PyMySQL is untyped
     def _read_load_local_packet(self, first_packet: Any) -> None:
         connection: BufferConnection = self.connection
         asked_for = LoadLocalPacketWrapper(first_packet).filename
@@ -27,9 +28,9 @@ class _BufferResult(MySQLResult):  # type: ignore[misc] # PyMySQL's stubs leave 
             for start in range(0, len(buffer), PACKET_BYTES):
                 connection.write_packet(bytes(buffer[start : start + PACKET_BYTES]))
         connection.write_packet(b"")
-        answer = connection._read_packet()
+        answer = connection._read_packet()  # noqa: SLF001 -- there is no public way to the protocol
         if buffer is None:
-            connection._force_close()
+            connection._force_close()  # noqa: SLF001
             raise Stop(
                 f"The database asked for the file {asked_for!r}, which no statement of ours mentioned; it got nothing",
                 "Do not trust this server, or what stands between it and you",
@@ -49,7 +50,7 @@ class BufferConnection(Connection):  # type: ignore[misc] # as above
         flags = options.pop("client_flag", 0) & ~CLIENT.FOUND_ROWS
         return cls(*arguments, **options, client_flag=flags)
 
-    def _read_query_result(self, unbuffered: bool = False) -> int | None:  # noqa: FBT001, FBT002 -- PyMySQL's signature
+    def _read_query_result(self, unbuffered: bool = False) -> int | None:
         self._result = None
         result = _BufferResult(self)
         if unbuffered:

@@ -52,7 +52,9 @@ def first_contact(engine: Engine) -> None:
         said = explain(error)
         if isinstance(said, DatabaseDown):
             where = engine.url.render_as_string(hide_password=True)
-            raise Stop(f"No database answers at {where}: {error.orig}", "Check --database, and that the server runs") from None
+            raise Stop(
+                f"No database answers at {where}: {error.orig}", "Check --database, and that the server runs"
+            ) from None
         raise said or error from error
 
 
@@ -89,7 +91,8 @@ def _table_problem(connection: Connection) -> str | None:
 
 
 def _id_collation(connection: Connection) -> str | None:
-    """The collation of the ids; SHOW CREATE TABLE, which SQLAlchemy reads, leaves it out where it is the table's own."""
+    """The collation of the ids; SHOW CREATE TABLE, which SQLAlchemy reads, leaves it out where it is the table's
+    own."""
     query = text(
         "SELECT collation_name FROM information_schema.columns "
         "WHERE table_schema = DATABASE() AND table_name = :table AND column_name = 'id'"

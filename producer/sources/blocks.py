@@ -11,8 +11,9 @@ BOM = b"\xef\xbb\xbf"
 class Block(NamedTuple):
     """Consecutive whole lines.
 
-    `lines` are those to be sent: without their newline, a CR before it, and without the `blank` and the `oversize` ones.
-    `end` is the offset in bytes, in the decompressed text, of what follows the block; `total` counts every line of it.
+    `lines` are those to be sent: without their newline, a CR before it, and without the `blank` and the `oversize`
+    ones. `end` is the offset in bytes, in the decompressed text, of what follows the block; `total` counts every line
+    of it.
     """
 
     lines: list[bytes]
@@ -25,8 +26,8 @@ class Block(NamedTuple):
 class LineCutter:
     """Cuts a stream of bytes at `\\n` and nowhere else.
 
-    A line longer than `limit` bytes (without its newline) is hashed as it passes and never held as a whole, so memory is
-    bounded by `limit` and the size of what is fed at once.
+    A line longer than `limit` bytes (without its newline) is hashed as it passes and never held as a whole, so memory
+    is bounded by `limit` and the size of what is fed at once.
     """
 
     def __init__(self, limit: int, start: int = 0) -> None:
@@ -147,7 +148,8 @@ class LineCutter:
 
 
 class _LongLine:
-    """A line that passes without being held: its place, length, SHA-256 and first bytes, a CR before its newline left out."""
+    """A line that passes without being held: its place, length, SHA-256 and first bytes, a CR before its newline left
+    out."""
 
     def __init__(self, offset: int) -> None:
         self._offset = offset

@@ -10,7 +10,8 @@ from schemas.errors import Stop
 log = logging.getLogger(__name__)
 
 READ_BYTES = 1 << 20
-"""Bytes read at once: large enough that the work a block costs does not count a line, small enough for constant memory."""
+"""Bytes read at once: large enough that the work a block costs does not count a line, small enough for constant
+memory."""
 
 PACED_READ_BYTES = 8 << 10
 """The same when lines are sent at a pace: a checkpoint moves a block at a time, so blocks are small."""
@@ -19,7 +20,15 @@ PACED_READ_BYTES = 8 << 10
 class Reader:
     """Yields the blocks of one source, in order, from an offset on."""
 
-    def __init__(self, source: Source, *, limit: int, start: int = 0, follow: bool = False, read_bytes: int = READ_BYTES) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        limit: int,
+        start: int = 0,
+        follow: bool = False,
+        read_bytes: int = READ_BYTES,
+    ) -> None:
         """`limit` is the longest line in bytes that is not oversize.
 
         Raises `Stop` for a compressed file that should be followed.

@@ -48,19 +48,23 @@ def _zstd(file: BinaryIO) -> Stream:
     return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
 
 
+def _gzip(file: BinaryIO) -> Stream:
+    return gzip.GzipFile(fileobj=file, mode="rb")
+
+
 _MAGIC: list[tuple[bytes, str, Callable[[BinaryIO], Stream]]] = [
-    (b"\x1f\x8b", "gzip", lambda file: gzip.GzipFile(fileobj=file, mode="rb")),
+    (b"\x1f\x8b", "gzip", _gzip),
     (b"\x28\xb5\x2f\xfd", "zstd", _zstd),
-    (b"\xfd7zXZ\x00", "xz", lambda file: lzma.LZMAFile(file)),
-    (b"BZh", "bzip2", lambda file: bz2.BZ2File(file)),
+    (b"\xfd7zXZ\x00", "xz", lzma.LZMAFile),
+    (b"BZh", "bzip2", bz2.BZ2File),
 ]
 
 
 class Source:
     """One opened input.
 
-    `name` is printable; `identity` is None for standard input, which cannot be resumed; `size` is the length in bytes of
-    the file as it lies on the disk, None where nobody knows.
+    `name` is printable; `identity` is None for standard input, which cannot be resumed; `size` is the length in bytes
+    of the file as it lies on the disk, None where nobody knows.
     """
 
     def __init__(self, name: str, raw: io.RawIOBase, identity: Identity | None, size: int | None, head: bytes) -> None:
@@ -82,9 +86,16 @@ class Source:
         """
         try:
             return self._stream.read(size) or b""
-        except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile, ValueError) as error:
+        except (
+            EOFError,
+            zlib.error,
+            lzma.LZMAError,
+            zstandard.ZstdError,
+            gzip.BadGzipFile,
+            ValueError,
+        ) as error:
             raise Stop(
-                f"{self.name}: the {self.compression} data is damaged or cut short after {self.raw_position:,} bytes: {error}",
+                f"{self.name}: the {self.compression} data is damaged or cut short at byte {self.raw_position:,}: {error}",
                 "What came before is safe; fetch the file anew and run again",
             ) from None
         except OSError as error:

@@ -1,5 +1,7 @@
 """The table of chat messages."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT
@@ -18,7 +20,9 @@ def upgrade() -> None:
     """Create the table, its ids compared byte by byte, and its two indexes."""
     collation = _bytewise_collation()
     name = sa.String(255, collation=collation)
-    options = {} if collation is None else {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": collation}
+    options: dict[str, Any] = (
+        {} if collation is None else {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": collation}
+    )
     options |= {key.replace("mysql", "mariadb"): value for key, value in options.items()}
     op.create_table(
         "chat_messages",
@@ -27,7 +31,10 @@ def upgrade() -> None:
         sa.Column("type", sa.String(16, collation=collation), nullable=False),
         sa.Column("site_id", name, nullable=False),
         sa.Column("timestamp", sa.DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb"), nullable=False),
-        sa.Column("data", sa.Text(collation=collation).with_variant(LONGTEXT(collation=collation), "mysql", "mariadb")),
+        sa.Column(
+            "data",
+            sa.Text(collation=collation).with_variant(LONGTEXT(collation=collation), "mysql", "mariadb"),
+        ),
         **options,
     )
     op.create_index("ix_chat_messages_site_id", "chat_messages", ["site_id"])
@@ -40,7 +47,8 @@ def downgrade() -> None:
 
 
 def _bytewise_collation() -> str | None:
-    """The first collation of this server that compares utf8mb4 byte by byte without padding; None where that is usual."""
+    """The first collation of this server that compares utf8mb4 byte by byte without padding; None where that is
+    usual."""
     connection = op.get_bind()
     if connection.dialect.name not in ("mysql", "mariadb"):
         return None
@@ -50,4 +58,7 @@ def _bytewise_collation() -> str | None:
     for collation in _BYTEWISE:
         if collation in there:
             return collation
-    raise Stop("This server has no collation that compares utf8mb4 byte by byte", "Use MySQL 8 or MariaDB 10.2, or newer")
+    raise Stop(
+        "This server has no collation that compares utf8mb4 byte by byte",
+        "Use MySQL 8 or MariaDB 10.2, or newer",
+    )
