@@ -1,0 +1,6 @@
+"""Unit tests: no process, no server, no sleep. Property tests have no deadline, since machines may be busy."""
+
+from hypothesis import settings
+
+settings.register_profile("unit", deadline=None, max_examples=300)
+settings.load_profile("unit")
