@@ -12,7 +12,6 @@ import click
 
 from consumer.client import TopicView, consumer_settings, with_protocol
 from consumer.dead_letters import dead_letter_settings
-from consumer.metrics import serve_metrics
 from consumer.protocol import offers_kip_848
 from consumer.stores.engine import make_engine
 from consumer.stores.opening import check, first_contact
@@ -124,6 +123,8 @@ class Run:
         ):
             stack.callback(self.view.close)
             if metrics_port:
+                from consumer.metrics import serve_metrics  # noqa: PLC0415 -- a web server, where one is asked for
+
                 stack.enter_context(serve_metrics(metrics_port, self.tally, lambda: supervisor.alive))
             is_over = self._is_over({partition: end for partition, (_, end) in ends.items()})
 

@@ -1,5 +1,6 @@
 """Bad lines to the dead-letter topic, acknowledged before their offsets are committed."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -74,7 +75,7 @@ class DeadLetters:
         if not rejects:
             return []
         failures: list[tuple[Reject, KafkaError]] = []
-        client = self._client = self._client or Producer(self._settings)
+        client = self._client = self._client or self._connect()
         for reject in rejects:
             self._hand_over(client, reject, value_of, failures)
         self._wait(client, keep_alive)
@@ -82,6 +83,12 @@ class DeadLetters:
             if error.name() != TOO_LARGE:
                 self._give_up(error)
         return [(reject, error.name()) for reject, error in failures]
+
+    def _connect(self) -> Producer:
+        client = Producer(self._settings)
+        with contextlib.suppress(KafkaException):  # only a head start: else it learns of the topic half a second later
+            client.list_topics(self._topic, timeout=ACKNOWLEDGE_SECONDS)
+        return client
 
     def _hand_over(
         self,

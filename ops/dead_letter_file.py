@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from schemas import topics
 from schemas.errors import Stop
@@ -25,7 +25,7 @@ def keep_dead_letters(settings: Settings, topic: str, path: Path) -> Path:
         {"bootstrap.servers": settings["bootstrap.servers"], "group.id": "chatferry-keep", "enable.auto.commit": False,
          "enable.partition.eof": True, "log_level": settings["log_level"], "fetch.wait.max.ms": 10}
     )  # fmt: skip
-    consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+    consumer.assign([TopicPartition(topic, 0, 0)])
     try:
         with path.open("wb") as file:
             while (message := _next(consumer, topic)) is not None:

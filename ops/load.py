@@ -45,6 +45,10 @@ EMBEDDED_WARN_BYTES = 4 << 30
 """From this size on the person is told that the embedded broker holds the compressed lines in memory."""
 
 
+EMBEDDED_FETCH_WAIT_MS = 10
+"""The embedded broker answers a fetch when this time is up, even where records came in meanwhile."""
+
+
 @click.command(cls=FerryCommand, name="load")
 @click.argument("files", nargs=-1, required=True, metavar="FILE|-...")
 @settings_options(
@@ -123,20 +127,15 @@ class Load:
         self._halt = False
 
     def prepare(self) -> None:
-        """Create what is not there: table and topics.
+        """See that database and broker answer, and create the topics that are not there.
 
-        Raises `Stop` where database or broker do not answer, or refuse.
+        Raises `Stop` where they do not answer, or refuse.
         """
         size = sum(Path(file).stat().st_size for file in self._files if file != STANDARD_INPUT)
         if size > EMBEDDED_WARN_BYTES and not self._given["brokers"]:
-            log.warning(
-                "The embedded broker holds the lines in memory, compressed; for files of this size a real Kafka is kinder"
-            )
-        engine = make_engine(self._given["database"], self._database_password)
-        first_contact(engine)
-        upgrade_where_needed(engine)
-        self._single_writer = engine.dialect.name == "sqlite"
-        engine.dispose()
+            log.warning("The embedded broker holds all lines in memory, compressed: for so many, a real Kafka is kinder")
+        self._engine = make_engine(self._given["database"], self._database_password)
+        first_contact(self._engine)
         create_topics(
             self.producer_settings,
             self.topic,
@@ -148,14 +147,14 @@ class Load:
     def go(self) -> None:
         """Send and store until every line is accounted for, or a signal.
 
-        Raises `Stop` where a person must act.
+        The table is made while the first lines are on their way already. Raises `Stop` where a person must act.
         """
         settings = consumer_settings(self._brokers, self._extra, self._password, "chatferry-load")
+        if not self._given["brokers"]:
+            settings["fetch.wait.max.ms"] = EMBEDDED_FETCH_WAIT_MS
         view = TopicView(settings, self.topic)
         self._starts = {partition: end for partition, (_, end) in view.offsets().items()}
         view.close()
-        supervisor = Supervisor(self._orders(settings), self.tally.add, self._renew)
-        supervisor.start()
         publisher = self._publisher()
         manner = Manner(Pace(rate=None, speed=None, wait=lambda _: True), stopping=self._stopping)
         self._dispatch = Dispatch(publisher, self._facts, manner, place=None)
@@ -163,6 +162,10 @@ class Load:
         thread = threading.Thread(target=self._produce, name="producer")
         thread.start()
         try:
+            upgrade_where_needed(self._engine)
+            self._engine.dispose()
+            supervisor = Supervisor(self._orders(settings), self.tally.add, self._renew)
+            supervisor.start()
             with self._meter() as meter:
                 supervisor.run(lambda: self._finished(meter), self._interruption.__bool__)
         finally:
@@ -173,10 +176,12 @@ class Load:
 
     def _orders(self, settings: Settings) -> list[WorkerOrder]:
         partitions = sorted(self._starts)
-        self.workers = min(
-            worker_count(self._given["workers"], len(partitions), single_writer=self._single_writer),
-            len(partitions),
-        )
+        one_writer = self._engine.dialect.name == "sqlite"
+        asked = worker_count(self._given["workers"], len(partitions), single_writer=one_writer)
+        self.workers = min(asked, len(partitions))
+        dead_letters = dead_letter_settings(self._brokers, self._extra, self._password)
+        if not self._given["brokers"]:
+            dead_letters["enable.idempotence"] = False  # in one process group nothing is lost on the way, and it is slow there
         return [
             WorkerOrder(
                 number=number,
@@ -185,7 +190,7 @@ class Load:
                 database=self._given["database"],
                 database_password=self._database_password,
                 kafka=settings,
-                dead_letter_kafka=dead_letter_settings(self._brokers, self._extra, self._password),
+                dead_letter_kafka=dead_letters,
                 replace=self._given["on_duplicate"] == "update",
                 partitions=tuple(partitions[number :: self.workers]),
                 starts={partition: self._starts[partition] for partition in partitions[number :: self.workers]},

@@ -144,5 +144,11 @@ def _topic_id(admin: AdminClient, topic: str) -> str:
 
 
 def new_producer(settings: Settings, facts: TopicFacts, on_error: Callable[[KafkaError], None]) -> Producer:
-    """The client, fit for the topic's largest record."""
-    return Producer({**settings, "message.max.bytes": max(facts.max_message_bytes, 1000), "error_cb": on_error})
+    """The client, fit for the topic's largest record, and knowing the topic already.
+
+    (Asked by its first record, librdkafka would hold that for half a second.)
+    """
+    client = Producer({**settings, "message.max.bytes": max(facts.max_message_bytes, 1000), "error_cb": on_error})
+    with contextlib.suppress(KafkaException):  # only a head start: records wait for a broker by themselves
+        client.list_topics(facts.name, timeout=ANSWER_SECONDS)
+    return client

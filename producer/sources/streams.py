@@ -95,7 +95,7 @@ class Source:
             ValueError,
         ) as error:
             raise Stop(
-                f"{self.name}: the {self.compression} data is damaged or cut short at byte {self.raw_position:,}: {error}",
+                f"{self.name}: the {self.compression} data is damaged or cut short at {self.raw_position:,}: {error}",
                 "What came before is safe; fetch the file anew and run again",
             ) from None
         except OSError as error:
