@@ -133,7 +133,9 @@ class Load:
         """
         size = sum(Path(file).stat().st_size for file in self._files if file != STANDARD_INPUT)
         if size > EMBEDDED_WARN_BYTES and not self._given["brokers"]:
-            log.warning("The embedded broker holds all lines in memory, compressed: for so many, a real Kafka is kinder")
+            log.warning(
+                "The embedded broker holds all lines in memory, compressed: for so many, a real Kafka is kinder"
+            )
         self._engine = make_engine(self._given["database"], self._database_password)
         first_contact(self._engine)
         create_topics(
@@ -181,7 +183,9 @@ class Load:
         self.workers = min(asked, len(partitions))
         dead_letters = dead_letter_settings(self._brokers, self._extra, self._password)
         if not self._given["brokers"]:
-            dead_letters["enable.idempotence"] = False  # in one process group nothing is lost on the way, and it is slow there
+            dead_letters["enable.idempotence"] = (
+                False  # in one process group nothing is lost on the way, and it is slow there
+            )
         return [
             WorkerOrder(
                 number=number,

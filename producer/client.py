@@ -107,7 +107,7 @@ def _connection_only(settings: Settings) -> Settings:
         "client.",
         "socket.",
         "broker.",
-        "log.",
+        "log",
         "debug",
     )
     return {key: value for key, value in settings.items() if key.startswith(kept)}

@@ -93,7 +93,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("group", "The consumer group.", DEFAULT_GROUP),
         Setting(
             "database",
-            "SQLAlchemy URL of the database. A password may stay out of it: CHATFERRY_DATABASE_PASSWORD, or the file below.",
+            "SQLAlchemy URL of the database; its password may come by CHATFERRY_DATABASE_PASSWORD or a file instead.",
             metavar="URL",
         ),
         Setting("database_password_file", "File that holds the database password.", kind=Path),
