@@ -86,10 +86,7 @@ def _pad(text: str, cells: int) -> str:
 def table(rows: list[Row], cells: int) -> str:
     """The rows under their names, aligned, no line wider than so many cells."""
     texts = [COLUMNS, *(tuple(map(visible, row)) for row in rows)]
-    widths = [
-        min(max(map(width, column)), most)
-        for column, most in zip(zip(*texts, strict=True), WIDEST, strict=True)
-    ]
+    widths = [min(max(map(width, column)), most) for column, most in zip(zip(*texts, strict=True), WIDEST, strict=True)]
     widths[-1] = max(8, min(widths[-1], cells - sum(widths[:-1]) - 2 * (len(widths) - 1)))
     texts.insert(1, tuple("-" * each for each in widths))
     lines = (zip(row, widths, strict=True) for row in texts)
@@ -128,9 +125,7 @@ def varied(rows: list[Row]) -> list[Row]:
 
 def report(database: sqlite3.Connection, cells: int) -> str:
     """All that is shown, for a terminal of so many cells."""
-    counts = database.execute(
-        "SELECT type, COUNT(*) FROM chat_messages GROUP BY type ORDER BY type"
-    ).fetchall()
+    counts = database.execute("SELECT type, COUNT(*) FROM chat_messages GROUP BY type ORDER BY type").fetchall()
     (sites,) = database.execute("SELECT COUNT(DISTINCT site_id) FROM chat_messages").fetchone()
     some = database.execute(
         'SELECT SUBSTR(timestamp, 1, 19), site_id, "from", type, data FROM chat_messages LIMIT ?', (SCANNED,)

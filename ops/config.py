@@ -25,7 +25,7 @@ def config() -> None:
 @config.command(cls=FerryCommand, name="show")
 @settings_options(list(SETTINGS))
 @click.pass_context
-def show(ctx: click.Context, **given: Any) -> int:
+def show(ctx: click.Context, /, **given: Any) -> int:
     """Print every setting that holds, and where it comes from; secrets are hidden."""
     found = {}
     for setting in SETTINGS.values():

@@ -1,4 +1,4 @@
-"""The schemas as files for other people's tools, made from the types: `python -m schemas.documents docs` writes them."""
+"""The schemas as files for other tools, made from the types: `python -m schemas.documents docs` writes them."""
 
 import json
 import sys

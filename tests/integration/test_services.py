@@ -68,9 +68,7 @@ def test_classic_only_kafka_refuses_the_new_group_protocol_at_once_and_serves_th
         assert first_message(kafka.brokers, topic, group, "classic").value() == b"hello"
 
 
-def test_killed_kafka_keeps_its_records_and_its_address(
-    server_directory: Path, topic: str, group: str
-) -> None:
+def test_killed_kafka_keeps_its_records_and_its_address(server_directory: Path, topic: str, group: str) -> None:
     with Kafka(server_directory) as kafka:
         create_topic(kafka.brokers, topic)
         produce(kafka.brokers, topic, b"hello")

@@ -42,9 +42,7 @@ def _arguments() -> argparse.Namespace:
         default=4,
         help="partitions of a topic that is created without a number (default: 4)",
     )
-    parser.add_argument(
-        "--env-file", type=Path, help="write the two exports to this file, too, once all is ready"
-    )
+    parser.add_argument("--env-file", type=Path, help="write the two exports to this file, too, once all is ready")
     return parser.parse_args()
 
 
