@@ -188,7 +188,7 @@ class Intake:
             return  # without a group there is nothing to come back to
         for _ in range(COMMIT_TRIES):
             offsets = [
-                TopicPartition(self._order.topic, partition, offset, leader_epoch=epochs.get(partition))
+                self._place(partition, offset, epochs.get(partition))
                 for partition, offset in next_offsets.items()
                 if partition in self.owned
             ]
@@ -201,6 +201,11 @@ class Intake:
             "The broker does not take the commit of partitions %s now; the next one will cover it",
             sorted(again),
         )
+
+    def _place(self, partition: int, offset: int, epoch: int | None) -> TopicPartition:
+        if epoch is None:  # the end of a partition without a record, or a broker without epochs
+            return TopicPartition(self._order.topic, partition, offset)
+        return TopicPartition(self._order.topic, partition, offset, leader_epoch=epoch)
 
     def _commit_once(self, offsets: list[TopicPartition]) -> list[TopicPartition]:
         """Try once; returns those for which it is worth to try again."""
