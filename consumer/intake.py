@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from consumer.commits import commit
 from schemas.errors import BrokerDown, ChatferryError, Stop
 from schemas.kafka import translate
 from schemas.reports import WorkerOrder
@@ -17,20 +18,7 @@ SLICE_RECORDS = 10_000
 """Records fetched between two looks at the bytes gathered: their bytes are bounded by what librdkafka fetches ahead."""
 
 COMMITTED_SECONDS = 10.0
-COMMIT_TRIES = 20
 ALIVE_SECONDS = 0.2
-
-_NO_LONGER_OURS = frozenset(
-    [
-        "ILLEGAL_GENERATION",
-        "UNKNOWN_MEMBER_ID",
-        "FENCED_MEMBER_EPOCH",
-        "FENCED_INSTANCE_ID",
-        "_ASSIGNMENT_LOST",
-        "_STATE",
-    ]
-)
-_ASK_AGAIN = frozenset(["STALE_MEMBER_EPOCH", "REBALANCE_IN_PROGRESS"])
 
 
 class Intake:
@@ -179,57 +167,9 @@ class Intake:
     # -- offsets out ---------------------------------------------------------------------------------------------------
 
     def commit(self, next_offsets: dict[int, int], epochs: dict[int, int | None]) -> None:
-        """Commit these offsets, synchronously, for the partitions that are still ours.
-
-        A commit that comes too late, because the partition has another owner by now, is refused by the broker and
-        forgotten here: that owner stores the batch again, as a no-op. Raises `Stop` where the broker refuses for good.
-        """
-        if self._order.partitions is not None:
-            return  # without a group there is nothing to come back to
-        for _ in range(COMMIT_TRIES):
-            offsets = [
-                self._place(partition, offset, epochs.get(partition))
-                for partition, offset in next_offsets.items()
-                if partition in self.owned
-            ]
-            again = {result.partition for result in self._commit_once(offsets)}
-            if not again:
-                return
-            next_offsets = {partition: next_offsets[partition] for partition in again}
-            self.keep_alive()
-        log.warning(
-            "The broker does not take the commit of partitions %s now; the next one will cover it",
-            sorted(again),
-        )
-
-    def _place(self, partition: int, offset: int, epoch: int | None) -> TopicPartition:
-        if epoch is None:  # the end of a partition without a record, or a broker without epochs
-            return TopicPartition(self._order.topic, partition, offset)
-        return TopicPartition(self._order.topic, partition, offset, leader_epoch=epoch)
-
-    def _commit_once(self, offsets: list[TopicPartition]) -> list[TopicPartition]:
-        """Try once; returns those for which it is worth to try again."""
-        if not offsets:
-            return []
-        try:
-            results = self._consumer.commit(offsets=offsets, asynchronous=False) or []
-        except KafkaException as failure:
-            return [place for place in offsets if self._worth_another_try(failure.args[0], place)]
-        return [result for result in results if result.error and self._worth_another_try(result.error, result)]
-
-    def _worth_another_try(self, error: KafkaError, place: TopicPartition) -> bool:
-        if error.name() in _NO_LONGER_OURS:
-            log.info(
-                "Partition %d has another owner: the commit of offset %d was refused",
-                place.partition,
-                place.offset,
-            )
-            return False
-        said = translate(error.name(), error.str(), f"Committing offset {place.offset} of partition {place.partition}")
-        if isinstance(said, BrokerDown) or error.name() in _ASK_AGAIN:
-            log.debug("%s", said)
-            return True
-        raise said
+        """Commit these offsets for the partitions that are still ours: see `consumer.commits`."""
+        if self._order.partitions is None:  # without a group there is nothing to come back to
+            commit(self._consumer, self._order.topic, next_offsets, epochs, self.owned, self.keep_alive)
 
     # -- trouble -------------------------------------------------------------------------------------------------------
 

@@ -1,52 +1,22 @@
 """`chatferry load`: from file to table in one command."""
 
-import logging
-import threading
-import time
-from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from consumer.client import TopicView, consumer_settings
-from consumer.command import BATCH_SETTINGS, worker_count
-from consumer.dead_letters import dead_letter_settings
+from consumer.command import BATCH_SETTINGS
 from consumer.stores.engine import make_engine
-from consumer.stores.opening import first_contact
-from consumer.supervisor import Supervisor
-from consumer.tally import Tally
-from ops.account import Manifest, account, sentences
+from ops.account import sentences
 from ops.broker import embedded_broker
-from ops.database import upgrade_where_needed
 from ops.dead_letter_file import keep_dead_letters
-from ops.topics import create_topics
-from producer.client import Trouble, ask_topic, new_producer, producer_settings
-from producer.dispatch import Dispatch
-from producer.pacing import Pace
-from producer.publisher import Publisher, key_of_field
-from producer.shipment import Manner
-from producer.sources.streams import STANDARD_INPUT, check_path
-from schemas.kafka import Settings
-from schemas.reports import WorkerOrder
-from schemas.settings import pass_through, secret
-from schemas.topics import dead_letter_topic
-from terminal.command import FerryCommand, emit_json, environment, settings_options
-from terminal.progress import Meter
-from terminal.signals import GRACE_SECONDS, Interruption
-
-log = logging.getLogger(__name__)
+from ops.loading import Load
+from producer.sources.streams import check_path
+from terminal.command import FerryCommand, emit_json, settings_options
+from terminal.signals import Interruption
 
 DEFAULT_DATABASE = "sqlite:///chat.db"
-
-EMBEDDED_WARN_BYTES = 4 << 30
-"""From this size on the person is told that the embedded broker holds the compressed lines in memory."""
-
-
-EMBEDDED_FETCH_WAIT_MS = 10
-"""The embedded broker answers a fetch when this time is up, even where records came in meanwhile."""
 
 
 @click.command(cls=FerryCommand, name="load")
@@ -97,163 +67,3 @@ def _print(values: dict[str, Any], *, as_json: bool) -> None:
         click.echo(line)
     if "dead_letters_file" in values:
         click.echo(f"The dead letters, with what is wrong with each: {values['dead_letters_file']}")
-
-
-class Load:
-    """One load: a producer in a thread, workers on every partition, and the account that holds them against each other.
-
-    The workers take their partitions without a group: the load knows where it began and where it ends, and neither
-    waits for a rebalance nor leaves offsets behind.
-    """
-
-    def __init__(self, files: tuple[str, ...], brokers: str, given: dict[str, Any], interruption: Interruption) -> None:
-        """Raises `UsageProblem` for settings that are wrong."""
-        self._files = files
-        self._given = given
-        self._interruption = interruption
-        self._started = time.monotonic()
-        self._extra = pass_through(given["librdkafka"])
-        self._password = secret("CHATFERRY_KAFKA_PASSWORD", given["kafka_password_file"], environment())
-        self._database_password = secret("CHATFERRY_DATABASE_PASSWORD", given["database_password_file"], environment())
-        self._brokers = brokers
-        self.topic: str = given["topic"]
-        self.dead: str = given["dead_letter_topic"] or dead_letter_topic(self.topic)
-        self.producer_settings: Settings = producer_settings(brokers, self._extra, self._password)
-        self.tally = Tally()
-        self.manifest = Manifest()
-        self.workers = 0
-        self._produced = threading.Event()
-        self._failure: BaseException | None = None
-        self._halt = False
-
-    def prepare(self) -> None:
-        """See that database and broker answer, and create the topics that are not there.
-
-        Raises `Stop` where they do not answer, or refuse.
-        """
-        size = sum(Path(file).stat().st_size for file in self._files if file != STANDARD_INPUT)
-        if size > EMBEDDED_WARN_BYTES and not self._given["brokers"]:
-            log.warning(
-                "The embedded broker holds all lines in memory, compressed: for so many, a real Kafka is kinder"
-            )
-        self._engine = make_engine(self._given["database"], self._database_password)
-        first_contact(self._engine)
-        create_topics(
-            self.producer_settings,
-            self.topic,
-            self.dead,
-            partitions=self._given["partitions"],
-            replication_factor=self._given["replication_factor"],
-        )
-
-    def go(self) -> None:
-        """Send and store until every line is accounted for, or a signal.
-
-        The table is made while the first lines are on their way already. Raises `Stop` where a person must act.
-        """
-        settings = consumer_settings(self._brokers, self._extra, self._password, "chatferry-load")
-        if not self._given["brokers"]:
-            settings["fetch.wait.max.ms"] = EMBEDDED_FETCH_WAIT_MS
-        view = TopicView(settings, self.topic)
-        self._starts = {partition: end for partition, (_, end) in view.offsets().items()}
-        view.close()
-        publisher = self._publisher()
-        manner = Manner(Pace(rate=None, speed=None, wait=lambda _: True), stopping=self._stopping)
-        self._dispatch = Dispatch(publisher, self._facts, manner, place=None)
-        self._references: Callable[[], int] = lambda: publisher.references
-        thread = threading.Thread(target=self._produce, name="producer")
-        thread.start()
-        try:
-            upgrade_where_needed(self._engine)
-            self._engine.dispose()
-            supervisor = Supervisor(self._orders(settings), self.tally.add, self._renew)
-            supervisor.start()
-            with self._meter() as meter:
-                supervisor.run(lambda: self._finished(meter), self._interruption.__bool__)
-        finally:
-            self._halt = True
-            thread.join()
-        if self._failure:
-            raise self._failure
-
-    def _orders(self, settings: Settings) -> list[WorkerOrder]:
-        partitions = sorted(self._starts)
-        one_writer = self._engine.dialect.name == "sqlite"
-        asked = worker_count(self._given["workers"], len(partitions), single_writer=one_writer)
-        self.workers = min(asked, len(partitions))
-        dead_letters = dead_letter_settings(self._brokers, self._extra, self._password)
-        if not self._given["brokers"]:
-            dead_letters["enable.idempotence"] = (
-                False  # in one process group nothing is lost on the way, and it is slow there
-            )
-        return [
-            WorkerOrder(
-                number=number,
-                topic=self.topic,
-                dead_letter_topic=self.dead,
-                database=self._given["database"],
-                database_password=self._database_password,
-                kafka=settings,
-                dead_letter_kafka=dead_letters,
-                replace=self._given["on_duplicate"] == "update",
-                partitions=tuple(partitions[number :: self.workers]),
-                starts={partition: self._starts[partition] for partition in partitions[number :: self.workers]},
-                log_level=logging.getLogger().level,
-                **{name: self._given[name] for name in BATCH_SETTINGS},
-            )
-            for number in range(self.workers)
-        ]
-
-    def _renew(self, order: WorkerOrder) -> WorkerOrder:
-        """The order for a killed worker's successor: from where its reports ended."""
-        starts = {p: max(start, self.tally.covered.get(p, start)) for p, start in order.starts.items()}
-        return replace(order, starts=starts)
-
-    def _publisher(self) -> Publisher:
-        self._facts = ask_topic(self.producer_settings, self.topic)
-        trouble = Trouble()
-        key = self._given["key"]
-        return Publisher(
-            new_producer(self.producer_settings, self._facts, trouble.note),
-            self.topic,
-            self._facts.partitions,
-            self.dead,
-            key_of=key_of_field(key) if key else None,
-            trouble=trouble,
-            settled=self.manifest.settled,
-        )
-
-    def _stopping(self) -> bool:
-        return self._halt or bool(self._interruption)
-
-    def _produce(self) -> None:
-        """The producer's thread."""
-        try:
-            try:
-                self._dispatch.replay(self._files, lambda: None)
-            finally:
-                self._dispatch.finish(GRACE_SECONDS)
-        except BaseException as failure:  # noqa: BLE001 -- raised again in the main thread
-            self._failure = failure
-        finally:
-            self._produced.set()
-
-    def _meter(self) -> Meter:
-        return Meter("load", total=None, in_bytes=False, quiet=self._given["quiet"] or self._given["json"])
-
-    def _finished(self, meter: Meter) -> bool:
-        meter.show(self.tally.messages, self.tally.messages)
-        if not self._produced.is_set():
-            return False
-        return self._failure is not None or self.tally.reached(self.manifest.ends)
-
-    def account(self) -> dict[str, Any]:
-        """The account of the load, as of now."""
-        return account(
-            self._dispatch.totals,
-            self.tally,
-            self.manifest,
-            self._references(),
-            workers=self.workers,
-            seconds=time.monotonic() - self._started,
-        )

@@ -1,0 +1,76 @@
+"""Offsets committed: explicitly, synchronously, and every partition's answer looked at."""
+
+import logging
+from collections.abc import Callable, Collection
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from schemas.errors import BrokerDown
+from schemas.kafka import translate
+
+log = logging.getLogger(__name__)
+
+TRIES = 20
+
+_NO_LONGER_OURS = frozenset(
+    [
+        *("ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "FENCED_MEMBER_EPOCH", "FENCED_INSTANCE_ID"),
+        *("_ASSIGNMENT_LOST", "_STATE"),
+    ]
+)
+_ASK_AGAIN = frozenset(["STALE_MEMBER_EPOCH", "REBALANCE_IN_PROGRESS"])
+
+
+def commit(
+    consumer: Consumer,
+    topic: str,
+    next_offsets: dict[int, int],
+    epochs: dict[int, int | None],
+    owned: Collection[int],
+    wait: Callable[[], None],
+) -> None:
+    """Commit the offsets of those partitions that are `owned`; `wait` keeps the group's membership between two tries.
+
+    A commit that comes too late, because the partition has another owner by now, is refused by the broker and forgotten
+    here: that owner stores the batch again, as a no-op. Raises `Stop` where the broker refuses for good.
+    """
+    for _ in range(TRIES):
+        places = [
+            _place(topic, partition, offset, epochs.get(partition))
+            for partition, offset in next_offsets.items()
+            if partition in owned
+        ]
+        again = {place.partition for place in _try(consumer, places)}
+        if not again:
+            return
+        next_offsets = {partition: next_offsets[partition] for partition in again}
+        wait()
+    log.warning("The broker does not take the commit of partitions %s now; the next one will cover it", sorted(again))
+
+
+def _place(topic: str, partition: int, offset: int, epoch: int | None) -> TopicPartition:
+    if epoch is None:  # the end of a partition without a record, or a broker without epochs
+        return TopicPartition(topic, partition, offset)
+    return TopicPartition(topic, partition, offset, leader_epoch=epoch)
+
+
+def _try(consumer: Consumer, places: list[TopicPartition]) -> list[TopicPartition]:
+    """Try once; returns those for which it is worth to try again."""
+    if not places:
+        return []
+    try:
+        results = consumer.commit(offsets=places, asynchronous=False) or []
+    except KafkaException as failure:
+        return [place for place in places if _worth_another_try(failure.args[0], place)]
+    return [result for result in results if result.error and _worth_another_try(result.error, result)]
+
+
+def _worth_another_try(error: KafkaError, place: TopicPartition) -> bool:
+    if error.name() in _NO_LONGER_OURS:
+        log.info("Partition %d has another owner: the commit of offset %d was refused", place.partition, place.offset)
+        return False
+    said = translate(error.name(), error.str(), f"Committing offset {place.offset} of partition {place.partition}")
+    if isinstance(said, BrokerDown) or error.name() in _ASK_AGAIN:
+        log.debug("%s", said)
+        return True
+    raise said
