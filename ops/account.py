@@ -86,6 +86,8 @@ def sentences(values: dict[str, Any]) -> list[str]:
         f"{values['dead_letters']:>12,} dead letters",
         f"{values['blank']:>12,} blank",
     ]
+    if values["repeats"] and not values["rows"]:
+        lines.append(f"{'':>12} Nothing new: the table had every row already.")
     if values["missing"]:
         lines.append(f"{values['missing']:>12,} MISSING: not accounted for")
         lines += [

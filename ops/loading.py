@@ -187,6 +187,8 @@ class Load:
         meter.show(self.tally.messages, self.tally.messages)
         if not self._produced.is_set():
             return False
+        totals = self._dispatch.totals
+        meter.expect(totals.lines - totals.blank)
         return self._failure is not None or self.tally.reached(self.manifest.ends)
 
     def account(self) -> dict[str, Any]:

@@ -50,6 +50,13 @@ class Meter:
         if self._bar:
             self._bar.stop()
 
+    def expect(self, total: float) -> None:
+        """The total is known now."""
+        if self._total != total:
+            self._total = total
+            if self._bar:
+                self._bar.update(self._task, total=total)
+
     def show(self, done: float, lines: int) -> None:
         """`done` of the total, and `lines` so far. Cheap to call often."""
         now = self._clock()
