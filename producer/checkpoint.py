@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -53,8 +54,7 @@ class Checkpoint:
         """
         assert source.identity is not None
         key = hashlib.sha256(repr((*source.identity, topic, topic_id)).encode()).hexdigest()[:20]
-        name = "".join(c if c.isalnum() or c in "._-" else "_" for c in Path(source.name).name)[:60]
-        self.path = folder / f"{name}.{key}.json"
+        self.path = folder / f"{key}.json"
         self._source = source
         self._topic = topic
         self._saved = -1
@@ -110,18 +110,18 @@ class Checkpoint:
             raise Stop(
                 f"Checkpoint {self.path}: {error.strerror}", "Remove it, or name another folder: --state"
             ) from None
-        with os.fdopen(descriptor, "rb") as file:
+        with closing_descriptor(descriptor):
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
                 raise Stop(
-                    f"Checkpoint {self.path} belongs to somebody else",
-                    "Remove it, or name another folder: --state",
+                    f"Checkpoint {self.path} is not a file of ours", "Remove it, or name another folder: --state"
                 )
-            try:
-                return msgspec.json.decode(file.read(1 << 16), type=State)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                log.warning("Checkpoint %s is damaged", self.path)
-                return None
+            content = os.read(descriptor, 1 << 16)
+        try:
+            return msgspec.json.decode(content, type=State)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            log.warning("Checkpoint %s is damaged", self.path)
+            return None
 
     def _distrust(self, state: State) -> str | None:
         """Why the checkpoint does not speak of this file as it is now; None where it does."""
@@ -174,7 +174,14 @@ class Checkpoint:
 
     def _sync_folder(self) -> None:
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with closing_descriptor(folder):
             os.fsync(folder)
-        finally:
-            os.close(folder)
+
+
+@contextlib.contextmanager
+def closing_descriptor(descriptor: int) -> Iterator[None]:
+    """Close the descriptor when the block ends."""
+    try:
+        yield
+    finally:
+        os.close(descriptor)

@@ -100,15 +100,13 @@ def utc_text(timestamp: float | str, line: bytes) -> str:
     what is no number or lies outside the years 1 to 9999: milliseconds where seconds are due end here.
     """
     if type(timestamp) is int:
-        days, second = divmod(timestamp, _DAY)
-        return _day(days) + _clock(second) + "000000"
+        return _second(timestamp) + "000000"
     if type(timestamp) is float and -_FLOAT_KEEPS_MICROSECONDS < timestamp < _FLOAT_KEEPS_MICROSECONDS:
         microseconds = round(timestamp * 1_000_000)
     else:
         microseconds = _exact_microseconds(timestamp, line)
     seconds, fraction = divmod(microseconds, 1_000_000)
-    days, second = divmod(seconds, _DAY)
-    return f"{_day(days)}{_clock(second)}{fraction:06}"
+    return f"{_second(seconds)}{fraction:06}"
 
 
 def _exact_microseconds(timestamp: float | str, line: bytes) -> int:
@@ -124,15 +122,13 @@ def _exact_microseconds(timestamp: float | str, line: bytes) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _day(days: int) -> str:
+def _second(seconds: int) -> str:
+    """'YYYY-MM-DD HH:MM:SS.': neighbours in a log share it."""
+    days, second = divmod(seconds, _DAY)
     if not _FIRST_DAY <= days <= _LAST_DAY:
-        raise BadLine(TIMESTAMP, f"timestamp is outside the years 1 to 9999: day {str(days)[:20]} from 1970")
-    return (date(1970, 1, 1) + timedelta(days)).isoformat()
-
-
-@lru_cache(maxsize=_DAY)
-def _clock(second: int) -> str:
-    return f" {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}."
+        raise BadLine(TIMESTAMP, f"timestamp is outside the years 1 to 9999: {str(seconds)[:40]}")
+    day = (date(1970, 1, 1) + timedelta(days)).isoformat()
+    return f"{day} {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}."
 
 
 def json_schema() -> dict[str, Any]:
