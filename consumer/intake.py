@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from consumer.batch import Batch
 from consumer.commits import commit
 from schemas.errors import BrokerDown, ChatferryError, Stop
 from schemas.kafka import translate
@@ -14,8 +15,11 @@ from schemas.reports import WorkerOrder
 
 log = logging.getLogger(__name__)
 
-SLICE_RECORDS = 10_000
-"""Records fetched between two looks at the bytes gathered: their bytes are bounded by what librdkafka fetches ahead."""
+SLICE_RECORDS = 1_000
+"""Records fetched and parsed at once: they stay in the processor's cache, and their bytes are looked at after each."""
+
+LONGEST_SECONDS = 5.0
+"""How long a batch may be filled while records keep coming."""
 
 COMMITTED_SECONDS = 10.0
 ALIVE_SECONDS = 0.2
@@ -55,27 +59,37 @@ class Intake:
 
     # -- records in ------------------------------------------------------------------------------------------------
 
-    def gather(self) -> tuple[list[Message], dict[int, int]]:
-        """Records up to a batch's rows, bytes or seconds, and the end offsets of the partitions that are read to
-        their end.
+    def gather(self, batch: Batch) -> None:
+        """Fill the batch, up to its rows, bytes or seconds, with records and with the ends of partitions.
 
-        Raises `Stop` or `BrokerDown` for what the client reports about a partition.
+        The time is what it may wait for more: while records keep coming, only rows and bytes end it, and
+        `LONGEST_SECONDS`. Raises `Stop` or `BrokerDown` for what the client reports about a partition.
         """
         order = self._order
         self._resume()
-        records, self._held = self._held, []
-        ends: dict[int, int] = {}
-        size = sum(len(record) for record in records)
-        deadline = self._clock() + order.batch_seconds
-        while len(records) < order.batch_rows and size < order.batch_bytes:
-            remaining = deadline - self._clock()
-            if remaining <= 0:
+        size = self._hand_over(batch, self._held, {})
+        self._held = []
+        begun = self._clock()
+        while len(batch) < order.batch_rows and size < order.batch_bytes:
+            waited = self._clock() - begun
+            if waited >= LONGEST_SECONDS:
                 break
-            got = self._take(min(SLICE_RECORDS, order.batch_rows - len(records)), remaining, ends)
-            size += sum(map(len, got))
-            records += got
-            records = self._without_revoked(records, ends)
-        return records, ends
+            ends: dict[int, int] = {}
+            count = min(SLICE_RECORDS, order.batch_rows - len(batch))
+            records = self._take(count, max(order.batch_seconds - waited, 0.0), ends)
+            size += self._hand_over(batch, records, ends)
+            if len(records) < count and self._clock() - begun >= order.batch_seconds:
+                break
+
+    def _hand_over(self, batch: Batch, records: list[Message], ends: dict[int, int]) -> int:
+        """Add the records to the batch, less what was revoked meanwhile; returns their bytes."""
+        revoked = self._take_revoked()
+        if revoked:
+            batch.drop(revoked)
+            records = [record for record in records if record.partition() not in revoked]
+            ends = {partition: end for partition, end in ends.items() if partition not in revoked}
+        batch.add(records, ends)
+        return sum(map(len, records))
 
     def _take(self, count: int, seconds: float, ends: dict[int, int]) -> list[Message]:
         got = self._consumer.consume(count, seconds)
@@ -95,21 +109,16 @@ class Intake:
         place = f"{self._order.topic} partition {message.partition()}"
         return translate(error.name(), error.str(), f"Reading {place}")
 
-    def _without_revoked(self, records: list[Message], ends: dict[int, int]) -> list[Message]:
-        """Drop what belongs to partitions that were revoked since the last look.
+    def _take_revoked(self) -> set[int]:
+        """The partitions that were revoked since the last look.
 
-        One that came back within the same call is read again from its committed offset: of its records here nobody can
-        tell which were fetched before and which after.
+        One that came back within the same call is read again from its committed offset: of its records at hand nobody
+        can tell which were fetched before and which after.
         """
-        if not self._revoked:
-            return records
         revoked, self._revoked = self._revoked, set()
-        for partition in revoked:
-            ends.pop(partition, None)
-        back = revoked & self.owned
-        for place in self._places(back):
+        for place in self._places(revoked & self.owned):
             self._consumer.seek(place)
-        return [record for record in records if record.partition() not in revoked]
+        return revoked
 
     # -- who owns what -----------------------------------------------------------------------------------------------
 
@@ -157,7 +166,6 @@ class Intake:
             self._paused = True
         ends: dict[int, int] = {}
         self._held += self._take(100, seconds, ends)
-        self._held = [record for record in self._held if record.partition() not in self._revoked]
 
     def _resume(self) -> None:
         if self._paused:

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillRunning
 from functools import partial
 
-from consumer.batch import Batch, parse_batch
+from consumer.batch import Batch
 from consumer.dead_letters import DeadLetters
 from consumer.intake import Intake
 from consumer.stores.store import Store, Stored
@@ -74,30 +74,30 @@ class Worker:
 
     def turn(self) -> None:
         """One batch: consume, parse, store, dead-letter, commit."""
-        records, ends = self._intake.gather()
-        batch = parse_batch(records, ends)
+        batch = Batch(self._store.prepare)
+        self._intake.gather(batch)
         if batch.empty:
             return
-        batch, stored = self._save(batch)
+        stored = self._save(batch)
         self._break_on_bad_lines(batch)
         self._dead_letters.send(batch.rejects, self._intake.keep_alive)
         self._report(BatchDone(self._order.number, batch.segments(), stored.rows, stored.repeats))
         self._intake.commit(batch.next_offsets, batch.epochs)
 
-    def _save(self, batch: Batch) -> tuple[Batch, Stored]:
+    def _save(self, batch: Batch) -> Stored:
         """Store the batch, in one transaction, however long the database is away."""
         for delay in _delays():
             if not batch.rows:
-                return batch, Stored(0, 0, [])
+                return Stored(0, 0, [])
             try:
-                stored = self._beside_kafka(partial(self._store.save, batch.rows))
+                stored = self._beside_kafka(partial(self._store.save, batch.rows, batch.prepared))
             except DatabaseDown as outage:
                 log.warning("%s; the batch of %d rows waits %.1f s", outage, len(batch.rows), delay)
                 self._wait(delay)
-                batch = batch.only(self._intake.owned)
+                batch.drop(batch.next_offsets.keys() - self._intake.owned)
             else:
                 batch.refuse(stored.refused)
-                return batch, stored
+                return stored
         raise AssertionError("the delays never end")
 
     def _beside_kafka(self, work: Callable[[], Stored]) -> Stored:

@@ -5,6 +5,7 @@ reasons below; it never returns something that it had to cut, guess or repair.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -54,9 +55,11 @@ class _ExactTimestamp(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(ChatLine).decode
+_decode_lines = msgspec.json.Decoder(ChatLine).decode_lines
 _decode_exact = msgspec.json.Decoder(_ExactTimestamp).decode
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+_PLAIN = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,6}))?", re.ASCII)
 _DAY = 86_400
 _FIRST_DAY = (date.min - date(1970, 1, 1)).days
 _LAST_DAY = (date.max - date(1970, 1, 1)).days
@@ -82,6 +85,33 @@ def parse(line: bytes | None) -> Row:
         raise BadLine(MALFORMED, str(error)) from None
     except RecursionError:
         raise BadLine(MALFORMED, "nested too deep") from None
+    return _row(message, line)
+
+
+def parse_lines(lines: Sequence[bytes]) -> list[Row] | None:
+    """The rows of all these lines, in half the time of `parse` for each; None where one of them is bad, or may be.
+
+    They are decoded as one text. That is sound only where the text falls into the same lines again: so each must begin
+    with `{` and end with `}`, and none may hold a newline. A newline in a string is no JSON, so no two lines can then
+    pass for one object; one line that holds two objects makes the count differ.
+    """
+    text, count = b"\n".join(lines), len(lines)
+    if not (text.startswith(b"{") and text.endswith(b"}")):
+        return None
+    if text.count(b"\n") != count - 1 or text.count(b"}\n{") != count - 1:
+        return None
+    try:
+        if not text.isascii():
+            text.decode()
+        messages = _decode_lines(text)
+        if len(messages) != count:
+            return None
+        return [_row(message, line) for message, line in zip(messages, lines, strict=True)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadLine):
+        return None
+
+
+def _row(message: ChatLine, line: bytes) -> Row:
     data = message.data
     return (
         message.id,
@@ -94,18 +124,19 @@ def parse(line: bytes | None) -> Row:
 
 
 def utc_text(timestamp: float | str, line: bytes) -> str:
-    """Unix seconds as 'YYYY-MM-DD HH:MM:SS.ffffff' in UTC, rounded to the microsecond, half to even.
+    """Unix seconds as 'YYYY-MM-DD HH:MM:SS.ffffff' in UTC, rounded to the microsecond.
 
     `line` is where a float is read again, exactly, when a double is too coarse for it. Raises `BadLine(TIMESTAMP)` for
     what is no number or lies outside the years 1 to 9999: milliseconds where seconds are due end here.
     """
     if type(timestamp) is int:
         return _second(timestamp) + "000000"
-    if type(timestamp) is float and -_FLOAT_KEEPS_MICROSECONDS < timestamp < _FLOAT_KEEPS_MICROSECONDS:
-        microseconds = round(timestamp * 1_000_000)
-    else:
-        microseconds = _exact_microseconds(timestamp, line)
-    seconds, fraction = divmod(microseconds, 1_000_000)
+    if type(timestamp) is float and 0.0 <= timestamp < _FLOAT_KEEPS_MICROSECONDS:
+        seconds, fraction = divmod(int(timestamp * 1_000_000 + 0.5), 1_000_000)
+        return _second(seconds) + "%06d" % fraction  # noqa: UP031 -- half the time of an f-string's :06
+    if type(timestamp) is str and (plain := _PLAIN.fullmatch(timestamp)):
+        return _second(int(plain[1])) + (plain[2] or "").ljust(6, "0")
+    seconds, fraction = divmod(_exact_microseconds(timestamp, line), 1_000_000)
     return f"{_second(seconds)}{fraction:06}"
 
 

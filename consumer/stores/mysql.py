@@ -46,29 +46,36 @@ class MySQLStore:
         self._may_load = True
         self._load = LOAD.format(repeat="REPLACE" if replace else "IGNORE", table=TABLE, columns=_COLUMN_LIST)
 
-    def save(self, rows: Sequence[Row]) -> Stored:
+    def prepare(self, rows: Sequence[Row]) -> Sequence[str]:
+        """See `Store.prepare`: the lines of LOAD DATA."""
+        return encode(rows)
+
+    def save(self, rows: Sequence[Row], prepared: Sequence[str] | None = None) -> Stored:
         """See `Store.save`."""
-        order = sorted(range(len(rows)), key=list(map(itemgetter(0), rows)).__getitem__)
-        ordered = [rows[i] for i in order]
         try:
-            stored = self._load_all(ordered) if self._may_load else None
+            stored = self._load_all(rows, prepared or encode(rows)) if self._may_load else None
             if stored is None:
-                with self._engine.begin() as connection:
-                    stored = insert_isolating(connection, ordered, replace=self._replace)
+                stored = self._insert_all(rows)
         except DBAPIError as error:
             raise self._failure(error) from error
+        return stored
+
+    def _insert_all(self, rows: Sequence[Row]) -> Stored:
+        order = sorted(range(len(rows)), key=list(map(itemgetter(0), rows)).__getitem__)
+        with self._engine.begin() as connection:
+            stored = insert_isolating(connection, [rows[i] for i in order], replace=self._replace)
         return stored._replace(refused=[(order[i], text) for i, text in stored.refused])
 
     def _failure(self, error: DBAPIError) -> Exception:
         """What the error means; itself, where it is a bug."""
         return explain(error) or error
 
-    def _load_all(self, rows: Sequence[Row]) -> Stored | None:
+    def _load_all(self, rows: Sequence[Row], prepared: Sequence[str]) -> Stored | None:
         """Load the batch; None where it must go through INSERT instead, and then nothing of it is stored."""
-        buffer = encode(rows)
+        lines = self._one_for_each_id(rows, prepared)
         with self._engine.connect() as connection, connection.begin() as transaction:
             try:
-                counts = self._send(connection, buffer)
+                counts = self._send(connection, "\n".join([*lines, ""]).encode())
             except DBAPIError as error:
                 if errno_of(error) in _LOCAL_FORBIDDEN:
                     log.info("This server forbids LOAD DATA LOCAL: rows go in by INSERT")
@@ -78,11 +85,17 @@ class MySQLStore:
                     return None
                 raise
             repeats = counts["Deleted"] if self._replace else counts["Skipped"]
-            if counts["Records"] == len(rows) and self._only_repeats_warned(connection, counts):
-                return Stored(len(rows) - repeats, repeats, [])
+            if counts["Records"] == len(lines) and self._only_repeats_warned(connection, counts):
+                return Stored(len(lines) - repeats, len(rows) - len(lines) + repeats, [])
             transaction.rollback()
             log.debug("The load warned (%s): the batch goes through INSERT", counts)
             return None
+
+    def _one_for_each_id(self, rows: Sequence[Row], prepared: Sequence[str]) -> list[str]:
+        """The encoded rows, sorted by id: the first of each id, or the last where a repeat replaces."""
+        pairs = zip([row[0] for row in rows], prepared, strict=True)
+        one_each = dict(pairs if self._replace else reversed(list(pairs)))  # the last of a key stays
+        return sorted(one_each.values())  # an id ends at its tab, which sorts before all text
 
     def _send(self, connection: Connection, buffer: bytes) -> dict[str, int]:
         driver = connection.connection.driver_connection
@@ -107,17 +120,19 @@ class MySQLStore:
         self._engine.dispose()
 
 
-def encode(rows: Sequence[Row]) -> bytes:
-    """Rows as LOAD DATA reads them: fields by tab, rows by newline, `\\N` for NULL, backslash escapes."""
+def encode(rows: Sequence[Row]) -> list[str]:
+    """Each row as LOAD DATA reads it: fields by tab, `\\N` for NULL, backslash escapes; without its newline."""
     lines = []
     for row in rows:
-        text = "\t".join(row[:5]) + "\t" + (row[5] or "")
-        if _needs_care(text, row):
-            text = "\t".join("\\N" if field is None else field.translate(_ESCAPES) for field in row)
-        lines.append(text)
-    lines.append("")
-    return "\n".join(lines).encode()
+        if row[5] is None:
+            line = _escaped(row)
+        else:
+            line = "\t".join(row)  # type: ignore[arg-type] # no None in it
+            if "\\" in line or "\n" in line or "\0" in line or line.count("\t") != 5:
+                line = _escaped(row)
+        lines.append(line)
+    return lines
 
 
-def _needs_care(text: str, row: Row) -> bool:
-    return row[5] is None or "\\" in text or "\n" in text or "\0" in text or text.count("\t") != 5
+def _escaped(row: Row) -> str:
+    return "\t".join(["\\N" if field is None else field.translate(_ESCAPES) for field in row])

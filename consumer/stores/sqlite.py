@@ -23,7 +23,11 @@ class SQLiteStore:
         self._engine = engine
         self._replace = replace
 
-    def save(self, rows: Sequence[Row]) -> Stored:
+    def prepare(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """See `Store.prepare`: nothing is to be done."""
+        return rows
+
+    def save(self, rows: Sequence[Row], _prepared: Sequence[Row] = ()) -> Stored:
         """See `Store.save`."""
         order = sorted(range(len(rows)), key=lambda i: rows[i][0])
         ordered = [rows[i] for i in order]

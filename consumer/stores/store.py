@@ -1,7 +1,7 @@
 """What a store promises the worker."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from schemas.message import Row
 
@@ -20,7 +20,11 @@ class Stored(NamedTuple):
 class Store(Protocol):
     """A table that rows go into, a batch a transaction."""
 
-    def save(self, rows: Sequence[Row]) -> Stored:
+    def prepare(self, rows: Sequence[Row]) -> Sequence[Any]:
+        """The rows made ready for `save`, one thing for each: what can be done while they are at hand."""
+        ...
+
+    def save(self, rows: Sequence[Row], prepared: Sequence[Any]) -> Stored:
         """Store the batch in one transaction, and return when it is durable; a repeat of an id is counted.
 
         Of several rows with one id the first in the batch counts (the last, where a repeat replaces). A row that the
