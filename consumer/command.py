@@ -1,10 +1,10 @@
 """`chatferry consume`: a topic into a table."""
 
-import contextlib
 import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from consumer.client import TopicView, consumer_settings, with_protocol
 from consumer.dead_letters import dead_letter_settings
 from consumer.protocol import offers_kip_848
 from consumer.stores.engine import make_engine
+from consumer.stores.indexes import build, deferred
 from consumer.stores.opening import check, first_contact
 from consumer.supervisor import Supervisor
 from consumer.tally import Tally
@@ -37,7 +38,7 @@ BATCH_SETTINGS = ["batch_rows", "batch_bytes", "batch_seconds", "dead_letter_run
 @click.command(cls=FerryCommand, name="consume")
 @settings_options(
     ["brokers", "topic", "group", "database", "database_password_file", "workers", "until_end", "on_duplicate",
-     "dead_letter_topic", *BATCH_SETTINGS, "metrics_port", "librdkafka", "kafka_password_file"]
+     "defer_indexes", "dead_letter_topic", *BATCH_SETTINGS, "metrics_port", "librdkafka", "kafka_password_file"]
 )  # fmt: skip
 def consume(**given: Any) -> int:
     """Parse the lines on a topic and insert them into the table, in batches.
@@ -53,7 +54,8 @@ def consume(**given: Any) -> int:
     engine = make_engine(database, database_password)
     first_contact(engine)
     check(engine)
-    engine.dispose()
+    if not given["until_end"]:
+        build(engine)
     extra = pass_through(given["librdkafka"])
     settings = consumer_settings(brokers, extra, password, given["group"])
     view = TopicView(settings, given["topic"])
@@ -77,7 +79,12 @@ def consume(**given: Any) -> int:
     )
     workers = worker_count(given["workers"], len(view.partitions), single_writer=engine.dialect.name == "sqlite")
     run = Run(view, Tally(), workers, given["until_end"])
-    run.go(order, interruption, quiet=given["quiet"] or given["json"], metrics_port=given["metrics_port"])
+    deferral = (
+        deferred(engine, given["defer_indexes"], lambda: not interruption) if given["until_end"] else nullcontext()
+    )
+    with deferral:
+        run.go(order, interruption, quiet=given["quiet"] or given["json"], metrics_port=given["metrics_port"])
+    run.ended = time.monotonic()
     account = run.account()
     if given["json"]:
         emit_json(account)
@@ -119,7 +126,7 @@ class Run:
         supervisor = Supervisor([numbered(order, n) for n in range(self.workers)], self.tally.add)
         with (
             Meter("consume", total=total, in_bytes=False, quiet=quiet) as meter,
-            contextlib.ExitStack() as stack,
+            ExitStack() as stack,
         ):
             stack.callback(self.view.close)
             if metrics_port:
@@ -135,7 +142,6 @@ class Run:
             if not (self.until_end and not ends):
                 supervisor.start()
                 supervisor.run(finished, interruption.__bool__)
-            self.ended = time.monotonic()
 
     def _ends(self, committed: dict[int, int]) -> dict[int, tuple[int, int]]:
         """First and end offset of each partition that has something to read, as of now."""

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from consumer.stores.engine import explain, make_engine, shown
+from consumer.stores.indexes import build
 from consumer.stores.opening import check, first_contact
 from schemas.errors import Stop
 from schemas.settings import secret
@@ -36,7 +37,7 @@ def check_command(**given: Any) -> int:
     """See whether the table is as this version needs it."""
     engine, database = _engine(given)
     first_contact(engine)
-    revision = check(engine)
+    revision = check(engine, indexes=True)
     _answer(given, revision, f"{shown(database)}: the table is as it should be, at revision {revision}")
     return 0
 
@@ -55,7 +56,7 @@ def _answer(given: dict[str, Any], revision: str, sentence: str) -> None:
 
 
 def upgrade(engine: Engine) -> str:
-    """Run the migrations that are missing; returns the revision that the table is at then.
+    """Run the migrations that are missing, build the indexes that a load left out; returns the table's revision then.
 
     Raises `Stop` where the database refuses, `DatabaseDown` where it went away.
     """
@@ -71,6 +72,7 @@ def upgrade(engine: Engine) -> str:
     except DBAPIError as error:
         raise explain(error) or error from error
     check(engine)
+    build(engine)
     return REVISION
 
 

@@ -23,7 +23,7 @@ DEFAULT_DATABASE = "sqlite:///chat.db"
 @click.argument("files", nargs=-1, required=True, metavar="FILE|-...")
 @settings_options(
     ["database", "database_password_file", "brokers", "topic", "dead_letter_topic", "partitions", "replication_factor",
-     "workers", "on_duplicate", "key", *BATCH_SETTINGS, "librdkafka", "kafka_password_file"],
+     "workers", "on_duplicate", "defer_indexes", "key", *BATCH_SETTINGS, "librdkafka", "kafka_password_file"],
     database=DEFAULT_DATABASE,
 )  # fmt: skip
 def load(files: tuple[str, ...], **given: Any) -> int:

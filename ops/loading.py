@@ -12,6 +12,7 @@ from consumer.client import TopicView, consumer_settings
 from consumer.command import BATCH_SETTINGS, worker_count
 from consumer.dead_letters import dead_letter_settings
 from consumer.stores.engine import make_engine
+from consumer.stores.indexes import deferred
 from consumer.stores.opening import first_contact
 from consumer.supervisor import Supervisor
 from consumer.tally import Tally
@@ -107,11 +108,11 @@ class Load:
         thread.start()
         try:
             upgrade_where_needed(self._engine)
-            self._engine.dispose()
             supervisor = Supervisor(self._orders(settings), self.tally.add, self._renew)
-            supervisor.start()
-            with self._meter() as meter:
-                supervisor.run(lambda: self._finished(meter), self._interruption.__bool__)
+            with deferred(self._engine, self._given["defer_indexes"], lambda: not self._interruption):
+                supervisor.start()
+                with self._meter() as meter:
+                    supervisor.run(lambda: self._finished(meter), self._interruption.__bool__)
         finally:
             self._halt = True
             thread.join()

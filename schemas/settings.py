@@ -110,6 +110,12 @@ SETTINGS: dict[str, Setting] = {
             "skip",
             choices=("skip", "update"),
         ),
+        Setting(
+            "defer_indexes",
+            "With --until-end or load: build the table's indexes at the end. auto: where it is empty at the start.",
+            "auto",
+            choices=("auto", "always", "never"),
+        ),
         Setting("batch_rows", "Rows that a batch holds at most.", 50_000, int, minimum=1),
         Setting("batch_bytes", "Bytes of lines that a batch holds at most.", 32 << 20, int, minimum=1024),
         Setting("batch_seconds", "How long a batch waits for more lines.", 0.1, float, minimum=0.001),

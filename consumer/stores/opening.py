@@ -4,6 +4,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
 from consumer.stores.engine import explain, make_engine
+from consumer.stores.indexes import missing
 from consumer.stores.mysql import MySQLStore
 from consumer.stores.sqlite import SQLiteStore
 from consumer.stores.store import Store
@@ -25,16 +26,19 @@ def open_store(database: str, password: str | None, *, replace: bool) -> Store:
     return MySQLStore(engine, replace=replace)
 
 
-def check(engine: Engine) -> str:
-    """See that the table is as this version needs it; returns its revision.
+def check(engine: Engine, *, indexes: bool = False) -> str:
+    """See that the table is as this version needs it, and with `indexes` that it has them; returns its revision.
 
-    Raises `Stop` with what is wrong and what to run, `DatabaseDown` where the database is away.
+    A worker does without: a load builds them at its end. Raises `Stop` with what is wrong and what to run, `DatabaseDown`
+    where the database is away.
     """
     try:
         with engine.connect() as connection:
             problem = _table_problem(connection)
             if problem:
                 raise Stop(problem, UPGRADE)
+            if indexes and (names := missing(connection)):
+                raise Stop(f"The table {TABLE} lacks {' and '.join(names)}: a load did not come to its end", UPGRADE)
             return _revision(connection)
     except DBAPIError as error:
         raise explain(error) or error from error

@@ -1,0 +1,124 @@
+"""The two secondary indexes, built once at the end of a load into an empty table: they cost more than the rows.
+
+What a crash leaves is a table without them, which anybody can see: `missing` asks the database itself. Whoever comes
+next finishes the work: the next load, `consume` before it starts, or `db upgrade`; `db check` says so.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from consumer.stores.engine import errno_of, explain
+from schemas.errors import DatabaseDown, Stop
+from schemas.table import TABLE, Base
+
+log = logging.getLogger(__name__)
+
+AUTO, ALWAYS, NEVER = "auto", "always", "never"
+
+LOCK_SECONDS = 5
+"""How long the start may wait for others to let go of the table; then the indexes stay."""
+
+_DENIED = frozenset([1142, 1044, 1227])
+
+COLUMN_OF = {str(index.name): next(iter(index.columns)).name for index in Base.metadata.tables[TABLE].indexes}
+"""The secondary indexes: name and column."""
+
+
+def missing(connection: Connection) -> list[str]:
+    """The names of the indexes that the table lacks."""
+    there = {index["name"] for index in inspect(connection).get_indexes(TABLE)}
+    return sorted(COLUMN_OF.keys() - there)
+
+
+@contextmanager
+def deferred(engine: Engine, mode: str, complete: Callable[[], bool]) -> Iterator[None]:
+    """Leave the indexes off while the block fills the table, and build them at its end.
+
+    `auto` does so where the table is empty, `always` in any case, `never` not. Indexes that are missing from before
+    are built at the end as well. Where the block fails or is interrupted (`complete` says no), the next run builds them.
+    """
+    with _told_apart(), engine.connect() as connection:
+        left = missing(connection)
+        if not left and mode != NEVER and (mode == ALWAYS or _is_empty(connection)):
+            left = _drop(connection)
+    done = False
+    try:
+        yield
+        done = complete()
+    finally:
+        if left and not done:
+            log.warning("The indexes of %s are not built yet: the next run does it, or chatferry db upgrade", TABLE)
+    if left and done:
+        build(engine)
+
+
+def build(engine: Engine) -> list[str]:
+    """Build the indexes that are missing, and return their names.
+
+    Raises `Stop` where the database refuses, `DatabaseDown` where it goes away.
+    """
+    with _told_apart(), engine.connect() as connection:
+        names = missing(connection)
+        if not names:
+            return []
+        log.info("Building the indexes of %s", TABLE)
+        quote = connection.dialect.identifier_preparer.quote
+        if connection.dialect.name == "sqlite":
+            statements = [f"CREATE INDEX IF NOT EXISTS {n} ON {TABLE} ({quote(COLUMN_OF[n])})" for n in names]
+        else:  # one statement: one pass over the table
+            added = ", ".join(f"ADD INDEX IF NOT EXISTS {n} ({quote(COLUMN_OF[n])})" for n in names)
+            statements = [f"ALTER TABLE {TABLE} {added}"]
+        for statement in statements:
+            _execute_ddl(connection, statement)
+        connection.commit()
+        return names
+
+
+def _is_empty(connection: Connection) -> bool:
+    return connection.execute(text(f"SELECT 1 FROM {TABLE} LIMIT 1")).first() is None  # noqa: S608 -- a constant
+
+
+def _drop(connection: Connection) -> list[str]:
+    """Drop the indexes; where that is not allowed, or others hold the table, they stay. Returns those that are gone."""
+    names = sorted(COLUMN_OF)
+    try:
+        if connection.dialect.name == "sqlite":
+            for name in names:
+                connection.exec_driver_sql(f"DROP INDEX {name}")
+        else:
+            connection.rollback()
+            connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}")
+            connection.exec_driver_sql(f"ALTER TABLE {TABLE} " + ", ".join(f"DROP INDEX {name}" for name in names))
+        connection.commit()
+    except DBAPIError as error:
+        if errno_of(error) in _DENIED or isinstance(explain(error), DatabaseDown):
+            log.info("The indexes of %s stay while rows go in: %s", TABLE, error.orig)
+            return []
+        raise
+    log.debug("The table is empty: its indexes are built at the end")
+    return names
+
+
+def _execute_ddl(connection: Connection, statement: str) -> None:
+    """Run the statement; MySQL, which knows no IF NOT EXISTS for an index, gets it without."""
+    try:
+        connection.exec_driver_sql(statement)
+    except DBAPIError as error:
+        if errno_of(error) != 1064:
+            raise
+        connection.exec_driver_sql(statement.replace("IF NOT EXISTS ", ""))
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        said = explain(error)
+        if isinstance(said, DatabaseDown):
+            raise Stop(str(said), "Run again: the table is whole, and its indexes are seen to") from None
+        raise said or error from error
