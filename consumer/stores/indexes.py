@@ -39,7 +39,7 @@ def deferred(engine: Engine, mode: str, complete: Callable[[], bool]) -> Iterato
     """Leave the indexes off while the block fills the table, and build them at its end.
 
     `auto` does so where the table is empty, `always` in any case, `never` not. Indexes that are missing from before
-    are built at the end as well. Where the block fails or is interrupted (`complete` says no), the next run builds them.
+    are built at the end as well. Where the block fails or is interrupted (`complete` says no), the next run does it.
     """
     with _told_apart(), engine.connect() as connection:
         left = missing(connection)

@@ -29,8 +29,8 @@ def open_store(database: str, password: str | None, *, replace: bool) -> Store:
 def check(engine: Engine, *, indexes: bool = False) -> str:
     """See that the table is as this version needs it, and with `indexes` that it has them; returns its revision.
 
-    A worker does without: a load builds them at its end. Raises `Stop` with what is wrong and what to run, `DatabaseDown`
-    where the database is away.
+    A worker does without: a load builds them at its end. Raises `Stop` with what is wrong and what to run,
+    `DatabaseDown` where the database is away.
     """
     try:
         with engine.connect() as connection:
