@@ -94,19 +94,22 @@ class Pace:
         return self._rate is None and self._speed is None
 
     def groups(self, lines: list[bytes]) -> Iterator[list[bytes]]:
-        """The lines in groups, each when it is due; ends early where the work should stop."""
+        """The lines in groups, each when it is due; the rest at once where the work should stop.
+
+        (They were read, and a checkpoint stands between blocks: sent early they are sent once.)
+        """
         if self.free:
             yield lines
             return
         group: list[bytes] = []
+        stopping = False
         for line in lines:
-            delay = self._due(line) - self._clock()
+            delay = 0.0 if stopping else self._due(line) - self._clock()
             if delay > AHEAD_SECONDS:
                 if group:
                     yield group
                     group = []
-                if not self._wait(delay):
-                    return
+                stopping = not self._wait(delay)
             group.append(line)
         if group:
             yield group

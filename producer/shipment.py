@@ -79,15 +79,10 @@ class Shipment:
     def _send(self, block: Block) -> None:
         lines, outside = self._wanted(block.lines)
         pending = self.ledger.open(block.end)
-        sent = 0
         for line in block.oversize:
             self._publisher.refer(line, self.name, pending)
         for group in self._manner.pace.groups(lines):
-            sent += len(group)
             self._publisher.publish(group, pending)
-        if sent < len(lines):  # told to stop in the middle of a block: it stays open, and is sent again from its start
-            self.counts.lines += sent
-            return
         pending.acknowledged()
         self.counts.lines += block.total
         self.counts.blank += block.blank
