@@ -65,19 +65,22 @@ def consume(**given: Any) -> int:
             "There is no dead-letter topic %s: the first bad line will stop the work (chatferry topics create)",
             dead,
         )
+    kip_848 = offers_kip_848(settings)
     order = WorkerOrder(
         number=0,
         topic=given["topic"],
         dead_letter_topic=dead,
         database=database,
         database_password=database_password,
-        kafka=with_protocol(settings, kip_848=offers_kip_848(settings)),
+        kafka=with_protocol(settings, kip_848=kip_848),
         dead_letter_kafka=dead_letter_settings(brokers, extra, password),
         replace=given["on_duplicate"] == "update",
         log_level=logging.getLogger().level,
         **{name: given[name] for name in BATCH_SETTINGS},
     )
     workers = worker_count(given["workers"], len(view.partitions), single_writer=engine.dialect.name == "sqlite")
+    if kip_848:
+        order = replace(order, fair_share=(len(view.partitions) // workers, -(-len(view.partitions) // workers)))
     run = Run(view, Tally(), workers, given["until_end"])
     deferral = (
         deferred(engine, given["defer_indexes"], lambda: not interruption) if given["until_end"] else nullcontext()

@@ -22,6 +22,8 @@ LONGEST_SECONDS = 5.0
 """How long a batch may be filled while records keep coming."""
 
 COMMITTED_SECONDS = 10.0
+HINT_SECONDS = 0.2
+HINT_FOR_SECONDS = 10.0
 ALIVE_SECONDS = 0.2
 
 
@@ -40,15 +42,15 @@ class Intake:
         self._held: list[Message] = []
         self._paused = False
         self._trouble: ChatferryError | None = None
+        self._next_hint = 0.0
+        self._last_hint = clock() + HINT_FOR_SECONDS
         self._consumer = Consumer({**order.kafka, "error_cb": self._note})
 
     def open(self) -> None:
         """Join the group, or take the partitions that the order names."""
         order = self._order
         if order.partitions is None:
-            self._consumer.subscribe(
-                [order.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
-            )
+            self._subscribe()
             return
         self.owned = set(order.partitions)
         with contextlib.suppress(KafkaException):  # only a head start: else it learns of the topic half a second later
@@ -56,6 +58,23 @@ class Intake:
         self._consumer.assign(
             [TopicPartition(order.topic, p, order.starts.get(p, OFFSET_BEGINNING)) for p in order.partitions]
         )
+
+    def _subscribe(self) -> None:
+        topics = [self._order.topic]
+        self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+
+    def _ask_for_fair_share(self) -> None:
+        """Have the client ask for its new assignment now, in the first seconds of an unbalanced group.
+
+        The first worker to join gets every partition, and hears of the second with its next heartbeat: 5 s by the
+        broker's default, in which it does most of a short run alone. Subscribing anew sends that heartbeat at once
+        (measured: balanced after 1.3 s). The classic protocol has no such question to ask.
+        """
+        share, now = self._order.fair_share, self._clock()
+        if share is None or now > self._last_hint or now < self._next_hint or share[0] <= len(self.owned) <= share[1]:
+            return
+        self._next_hint = now + HINT_SECONDS
+        self._subscribe()
 
     # -- records in ------------------------------------------------------------------------------------------------
 
@@ -67,6 +86,7 @@ class Intake:
         """
         order = self._order
         self._resume()
+        self._ask_for_fair_share()
         size = self._hand_over(batch, self._held, {})
         self._held = []
         begun = self._clock()

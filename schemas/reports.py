@@ -19,6 +19,8 @@ class WorkerOrder:
     database_password: str | None = field(default=None, repr=False)
     replace: bool = False
     """True: a repeat of an id replaces its row. False: it is a no-op."""
+    fair_share: tuple[int, int] | None = None
+    """The fewest and the most partitions that this worker will own once its group is balanced, where that is known."""
     partitions: tuple[int, ...] | None = None
     """None: as a member of the group. Else: exactly these, from `starts`, without a group."""
     starts: dict[int, int] = field(default_factory=dict)
