@@ -4,11 +4,9 @@ from collections.abc import Mapping
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from consumer.positions import ANSWER_SECONDS, committed
 from schemas.errors import Stop, UsageProblem
 from schemas.kafka import Settings, base_settings, translate
-
-ANSWER_SECONDS = 10.0
-"""How long the first answer of a broker may take before the person is told that there is none."""
 
 FORCED: Settings = {
     "enable.auto.commit": False,  # offsets are committed after their batch, and by nobody else
@@ -107,13 +105,8 @@ class TopicView:
 
         Raises `BrokerDown` or `Stop` where the broker does not say.
         """
-        asked = [TopicPartition(self._topic, partition) for partition in self.partitions]
-        try:
-            answers = self._consumer.committed(asked, timeout=ANSWER_SECONDS)
-        except KafkaException as error:
-            kafka_error = error.args[0]
-            raise translate(kafka_error.name(), kafka_error.str(), "Asking for the group's offsets") from None
-        return {answer.partition: answer.offset for answer in answers if answer.offset >= 0 and not answer.error}
+        answers = committed(self._consumer, self._topic, self.partitions)
+        return {answer.partition: answer.offset for answer in answers if answer.offset >= 0}
 
     def close(self) -> None:
         """Close the client."""

@@ -9,7 +9,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from consumer.batch import Batch
 from consumer.commits import commit
-from schemas.errors import BrokerDown, ChatferryError, Stop
+from consumer.positions import ANSWER_SECONDS, committed
+from schemas.errors import ChatferryError, Stop
 from schemas.kafka import translate
 from schemas.reports import WorkerOrder
 
@@ -21,7 +22,6 @@ SLICE_RECORDS = 1_000
 LONGEST_SECONDS = 5.0
 """How long a batch may be filled while records keep coming."""
 
-COMMITTED_SECONDS = 10.0
 HINT_SECONDS = 0.2
 HINT_FOR_SECONDS = 10.0
 ALIVE_SECONDS = 0.2
@@ -54,7 +54,7 @@ class Intake:
             return
         self.owned = set(order.partitions)
         with contextlib.suppress(KafkaException):  # only a head start: else it learns of the topic half a second later
-            self._consumer.list_topics(order.topic, timeout=COMMITTED_SECONDS)
+            self._consumer.list_topics(order.topic, timeout=ANSWER_SECONDS)
         self._consumer.assign(
             [TopicPartition(order.topic, p, order.starts.get(p, OFFSET_BEGINNING)) for p in order.partitions]
         )
@@ -147,8 +147,10 @@ class Intake:
         new = {partition.partition for partition in partitions}
         try:
             places = self._places(new)
-        except (KafkaException, BrokerDown) as error:
-            self._trouble = BrokerDown(f"Asking for the group's offsets: {error}")
+        except (KafkaException, ChatferryError) as error:  # raised again where we are not inside the library
+            self._trouble = (
+                error if isinstance(error, Stop) else Stop(str(error), "See that Kafka is well, then start again")
+            )
             return
         consumer.incremental_assign(places)
         self.owned |= new
@@ -158,18 +160,13 @@ class Intake:
 
     def _places(self, partitions: Collection[int]) -> list[TopicPartition]:
         """Where the group stands in these partitions."""
-        if not partitions:
-            return []
-        asked = [TopicPartition(self._order.topic, partition) for partition in partitions]
-        answers = self._consumer.committed(asked, timeout=COMMITTED_SECONDS)
-        for answer in answers:
-            if answer.error:
-                raise BrokerDown(answer.error.str())
+        places = committed(self._consumer, self._order.topic, partitions)
+        for place in places:
             if (
-                answer.offset < 0
+                place.offset < 0
             ):  # a new group: from the first record (asking costs 2 ms, OFFSET_BEGINNING half a second)
-                answer.offset, _ = self._consumer.get_watermark_offsets(answer, timeout=COMMITTED_SECONDS)
-        return answers
+                place.offset, _ = self._consumer.get_watermark_offsets(place, timeout=ANSWER_SECONDS)
+        return places
 
     def _on_revoke(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         gone = {partition.partition for partition in partitions}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-from schemas.errors import DatabaseDown, Stop
+from schemas.errors import BrokerDown, DatabaseDown, Stop
 from schemas.reports import WorkerOrder, WorkerStopped
 from terminal.logs import set_up_logs
 
@@ -27,6 +27,9 @@ def work(order: WorkerOrder, supervisor: Connection) -> None:
     except Stop as problem:
         supervisor.send(WorkerStopped(order.number, problem.text, problem.next_step))
         sys.exit(problem.exit_status)
+    except BrokerDown as outage:  # what was waited for as long as it is sensible
+        supervisor.send(WorkerStopped(order.number, str(outage), "See that Kafka is well, then start again"))
+        sys.exit(1)
     except BrokenPipeError:
         log.warning("the supervisor is gone: ending")
 

@@ -1,0 +1,48 @@
+"""Where a group stands: its committed offsets, asked for until the broker can say."""
+
+import time
+from collections.abc import Collection
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from schemas.errors import BrokerDown, ChatferryError
+from schemas.kafka import translate
+
+ANSWER_SECONDS = 10.0
+"""How long one question may take."""
+
+COMING_UP_SECONDS = 30.0
+"""How long a group's coordinator may take to be there: a new cluster makes its offsets topic at the first question,
+and a broker that took over loads it first."""
+
+PAUSE_SECONDS = 0.1
+
+
+def committed(consumer: Consumer, topic: str, partitions: Collection[int]) -> list[TopicPartition]:
+    """The group's place in each of these partitions; a negative offset where it has none.
+
+    Raises `BrokerDown` where no coordinator answers in time, `Stop` where it refuses.
+    """
+    if not partitions:
+        return []
+    asked = [TopicPartition(topic, partition) for partition in partitions]
+    deadline = time.monotonic() + COMING_UP_SECONDS
+    while True:
+        try:
+            answers = consumer.committed(asked, timeout=ANSWER_SECONDS)
+            for answer in answers:
+                if answer.error:
+                    raise _said(answer.error)
+        except KafkaException as error:
+            said = _said(error.args[0])
+        except BrokerDown as outage:
+            said = outage
+        else:
+            return answers
+        if not isinstance(said, BrokerDown) or time.monotonic() > deadline:
+            raise said from None
+        time.sleep(PAUSE_SECONDS)
+
+
+def _said(error: KafkaError) -> ChatferryError:
+    return translate(error.name(), error.str(), "Asking for the group's offsets")
