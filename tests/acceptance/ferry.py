@@ -1,0 +1,318 @@
+"""`chatferry` as a person types it: its own process, an environment without CHATFERRY_*, a home in tmp_path.
+
+And what a judge needs beside it: what is on a topic, what is in a table, which processes there are. Nothing here
+imports the product.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from sqlalchemy import create_engine, make_url
+
+from benchmarks.generate import Row
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "examples" / "chat.jsonl"
+PROGRAM = str(Path(sys.executable).with_name("chatferry"))
+SECONDS = 60.0
+POLL_SECONDS = 0.02
+SILENCE_SECONDS = 10.0
+
+
+def wait_until(holds: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
+    """Return as soon as it holds; raises TimeoutError when it does not in so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"after {seconds} s: not {what}")
+        time.sleep(POLL_SECONDS)
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended: its exit status (minus the signal's number where one killed it), stdout and stderr."""
+
+    status: int
+    out: bytes
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON object that `--json` promises on stdout; fails where there is anything else."""
+        assert self.out.count(b"\n") == 1, self.out
+        values = json.loads(self.out)
+        assert isinstance(values, dict)
+        return values
+
+    @property
+    def error(self) -> str:
+        """The one line on stderr in which an error is told; fails where there is not exactly one, or a traceback."""
+        assert "Traceback" not in self.err, self.err
+        told = [line for line in self.err.splitlines() if line.startswith("chatferry: ")]
+        assert len(told) == 1, self.err
+        return told[0]
+
+
+class Running:
+    """A command that runs beside the test. Its output goes to files, so that no full pipe can hold it up."""
+
+    def __init__(self, process: subprocess.Popen[bytes], out: Path, err: Path) -> None:
+        self.process = process
+        self._out = out
+        self._err = err
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self.process.pid
+
+    @property
+    def out(self) -> bytes:
+        """What it wrote to stdout so far."""
+        return self._out.read_bytes()
+
+    @property
+    def err(self) -> str:
+        """What it wrote to stderr so far."""
+        return self._err.read_text(errors="replace")
+
+    def wait_until(self, holds: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
+        """Return as soon as it holds, while the command runs. Fails where the command ended before."""
+
+        def holds_or_ended() -> bool:
+            if holds():
+                return True
+            assert self.process.poll() is None, f"ended with {self.process.returncode} before {what}: {self.err}"
+            return False
+
+        try:
+            wait_until(holds_or_ended, what, seconds)
+        except TimeoutError as late:
+            raise TimeoutError(f"{late}: {self.err}") from None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the command's own process."""
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = SECONDS) -> Result:
+        """How it ended; raises subprocess.TimeoutExpired where it has not in so many seconds."""
+        status = self.process.wait(seconds)
+        return Result(status, self.out, self.err)
+
+    def end(self, number: signal.Signals, seconds: float = SECONDS) -> Result:
+        """Send a signal and wait for the end."""
+        self.send(number)
+        return self.wait(seconds)
+
+    def kill(self) -> None:
+        """End it and its children at once, where they have not ended."""
+        if self.process.poll() is None:
+            left = {pid: command_line(pid) for pid in children(self.pid)}
+            self.process.kill()
+            self.process.wait()
+            for pid, command in left.items():
+                if command and command_line(pid) == command:  # and no stranger that got its process id
+                    os.kill(pid, signal.SIGKILL)
+
+    def workers(self) -> list[int]:
+        """The process ids of a consumer's or a load's workers."""
+        return [pid for pid in children(self.pid) if "spawn_main" in command_line(pid)]
+
+
+@dataclass
+class Ferry:
+    """Runs `chatferry` with a working folder and a home of the test's own."""
+
+    folder: Path
+    running: list[Running] = field(default_factory=list)
+
+    def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """This process's environment without CHATFERRY_*, with a home in the test's folder, and `extra`."""
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("CHATFERRY_")}
+        home = {"HOME": str(self.folder), "XDG_STATE_HOME": str(self.folder / "state-home")}
+        return {**ours, **home, **(extra or {})}
+
+    def run(
+        self,
+        *args: str | Path,
+        check: int | None = 0,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        seconds: float = SECONDS,
+    ) -> Result:
+        """Run a command to its end; fails where its exit status is not `check` (None: any)."""
+        done = subprocess.run(
+            [PROGRAM, *map(str, args)],
+            input=stdin,
+            capture_output=True,
+            env=self.environment(env),
+            cwd=self.folder,
+            timeout=seconds,
+            check=False,
+        )
+        result = Result(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+        assert check is None or result.status == check, f"status {result.status}\n{result.err}\n{result.out!r}"
+        return result
+
+    def start(self, *args: str | Path, env: Mapping[str, str] | None = None, stdin: int | None = None) -> Running:
+        """Start a command; it is ended when the test ends. `stdin` is a file descriptor; None: nothing to read."""
+        number = len(self.running)
+        out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
+        with out.open("wb") as out_file, err.open("wb") as err_file:
+            process = subprocess.Popen(
+                [PROGRAM, *map(str, args)],
+                stdin=subprocess.DEVNULL if stdin is None else stdin,
+                stdout=out_file,
+                stderr=err_file,
+                env=self.environment(env),
+                cwd=self.folder,
+            )
+        started = Running(process, out, err)
+        self.running.append(started)
+        return started
+
+
+# --- processes ------------------------------------------------------------------------------------------------------
+
+
+def children(pid: int) -> list[int]:
+    """The process ids of a process's children; none where it has ended."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def command_line(pid: int) -> str:
+    """The command line of a process; empty where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+# --- topics ---------------------------------------------------------------------------------------------------------
+
+
+class Record(NamedTuple):
+    """What is on a topic."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    headers: dict[str, str]
+
+
+def ends(brokers: str, topic: str) -> dict[int, int]:
+    """The end offset of each partition."""
+    consumer = _reader(brokers)
+    try:
+        partitions = consumer.list_topics(topic, timeout=SILENCE_SECONDS).topics[topic].partitions
+        places = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), SILENCE_SECONDS) for p in partitions}
+        return {partition: end for partition, (_, end) in sorted(places.items())}
+    finally:
+        consumer.close()
+
+
+def records(brokers: str, topic: str) -> list[Record]:
+    """Every record of a topic, from its start to its end as it is now, in the order of each partition."""
+    left = {partition: end for partition, end in ends(brokers, topic).items() if end}
+    found: list[Record] = []
+    consumer = _reader(brokers)
+    try:
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in left])
+        while left:
+            messages = consumer.consume(10_000, SILENCE_SECONDS)
+            assert messages, f"{topic}: nothing came for {SILENCE_SECONDS} s, and {left} was still to be read"
+            for message in messages:
+                assert message.error() is None, message.error()
+                partition, offset, value = message.partition(), message.offset(), message.value()
+                assert partition is not None
+                assert offset is not None
+                assert isinstance(value, bytes)
+                headers = _headers(message)
+                key = message.key()
+                assert key is None or isinstance(key, bytes)
+                found.append(Record(partition, offset, key, value, headers))
+                if offset + 1 >= left.get(partition, 0):
+                    left.pop(partition, None)
+    finally:
+        consumer.close()
+    return found
+
+
+def _headers(message: Message) -> dict[str, str]:
+    pairs = message.headers() or []
+    assert isinstance(pairs, list)
+    return {str(pair[0]): pair[1].decode() for pair in pairs if isinstance(pair[1], bytes)}
+
+
+def values(brokers: str, topic: str) -> list[bytes]:
+    """The values of every record of a topic."""
+    return [record.value for record in records(brokers, topic)]
+
+
+def publish(brokers: str, topic: str, lines: Iterable[bytes], partitions: Sequence[int] = (0, 1, 2, 3)) -> None:
+    """Put lines on a topic without chatferry, in turns over its partitions."""
+    producer = Producer({"bootstrap.servers": brokers, "queue.buffering.max.messages": 1_000_000})
+    for number, line in enumerate(lines):
+        producer.produce(topic, line, partition=partitions[number % len(partitions)])
+    assert producer.flush(SECONDS) == 0
+
+
+def _reader(brokers: str) -> Consumer:
+    return Consumer({"bootstrap.servers": brokers, "group.id": "acceptance-reader", "enable.auto.commit": False})
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+
+def query(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """Run one statement on a database; its rows, none for a statement that has none."""
+    engine = create_engine(make_url(url), isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            result = connection.exec_driver_sql(statement)
+            return [tuple(row) for row in result] if result.returns_rows else []
+    finally:
+        engine.dispose()
+
+
+def table_rows(url: str) -> list[Row]:
+    """All rows of the table, as `benchmarks.generate` reads them from a log."""
+    moment = "CAST(`timestamp` AS CHAR)" if url.startswith("mysql") else "`timestamp`"
+    rows = query(url, f"SELECT `id`, `from`, `type`, `site_id`, {moment}, `data` FROM `chat_messages`")  # noqa: S608 -- constants
+    return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows]
+
+
+def count_rows(url: str) -> int:
+    """How many rows the table has."""
+    return int(query(url, "SELECT COUNT(*) FROM `chat_messages`")[0][0])
+
+
+# --- logs -----------------------------------------------------------------------------------------------------------
+
+
+def lines_of(log: Path) -> list[bytes]:
+    """The lines of a log that are not blank, without newlines."""
+    return [line for line in log.read_bytes().split(b"\n") if line.strip()]
+
+
+def message(number: int, data: str = "hello", **more: Any) -> bytes:
+    """One good line, without a newline."""
+    fields = {"id": f"id-{number}", "from": "ann", "type": "message", "site_id": "lobby"}
+    return json.dumps({**fields, "timestamp": 1_700_000_000 + number, "data": data, **more}).encode()
