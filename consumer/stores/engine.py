@@ -34,7 +34,7 @@ _NEXT_STEP = {
     1045: "Check user and password (CHATFERRY_DATABASE_PASSWORD, or --database-password-file)",
     1049: "Create the database first: CREATE DATABASE ... CHARACTER SET utf8mb4",
     1054: "Run: chatferry db upgrade --database ...",
-    1142: "Grant the user SELECT, INSERT and UPDATE on the table (and DELETE for --on-duplicate update)",
+    1142: "Grant the user SELECT, INSERT and UPDATE on the table",
     1143: "Grant the user SELECT, INSERT and UPDATE on the table (and DELETE for --on-duplicate update)",
     1146: "Run: chatferry db upgrade --database ...",
     1227: "Ask for the privilege that it names",

@@ -29,6 +29,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\0": "\\0"})
 _LOCAL_FORBIDDEN = frozenset([1148, 3948, 4166])
 """ER_NOT_ALLOWED_COMMAND, ER_CLIENT_LOCAL_FILES_DISABLED, and MariaDB's "loading of local files is disabled"."""
 
+_DENIED = frozenset([1142])
 _DUPLICATE = 1062
 
 
@@ -44,7 +45,6 @@ class MySQLStore:
         self._engine = engine
         self._replace = replace
         self._may_load = True
-        self._load = LOAD.format(repeat="REPLACE" if replace else "IGNORE", table=TABLE, columns=_COLUMN_LIST)
 
     def prepare(self, rows: Sequence[Row]) -> Sequence[str]:
         """See `Store.prepare`: the lines of LOAD DATA."""
@@ -71,25 +71,29 @@ class MySQLStore:
         return explain(error) or error
 
     def _load_all(self, rows: Sequence[Row], prepared: Sequence[str]) -> Stored | None:
-        """Load the batch; None where it must go through INSERT instead, and then nothing of it is stored."""
+        """Load the batch; None where it must go through INSERT instead, and then nothing of it is stored.
+
+        Where repeats replace, the first load tells how many rows are new, and a second one replaces: the server's own
+        count of replaced rows leaves out those that stayed the same.
+        """
         lines = self._one_for_each_id(rows, prepared)
+        buffer = memoryview("\n".join([*lines, ""]).encode())
         with self._engine.connect() as connection, connection.begin() as transaction:
             try:
-                counts = self._send(connection, "\n".join([*lines, ""]).encode())
+                repeats = self._load(connection, "IGNORE", buffer, len(lines))
+                if self._replace and repeats:
+                    repeats = repeats if self._load(connection, "REPLACE", buffer, len(lines)) == 0 else None
             except DBAPIError as error:
                 if errno_of(error) in _LOCAL_FORBIDDEN:
                     log.info("This server forbids LOAD DATA LOCAL: rows go in by INSERT")
                     self._may_load = False
-                    return None
-                if errno_of(error) in DATA_ERRORS:
-                    return None
-                raise
-            repeats = counts["Deleted"] if self._replace else counts["Skipped"]
-            if counts["Records"] == len(lines) and self._only_repeats_warned(connection, counts):
-                return Stored(len(lines) - repeats, len(rows) - len(lines) + repeats, [])
-            transaction.rollback()
-            log.debug("The load warned (%s): the batch goes through INSERT", counts)
-            return None
+                elif errno_of(error) not in DATA_ERRORS | _DENIED:  # REPLACE needs DELETE, which INSERT can do without
+                    raise
+                repeats = None
+            if repeats is None:
+                transaction.rollback()
+                return None
+            return Stored(len(lines) - repeats, len(rows) - len(lines) + repeats, [])
 
     def _one_for_each_id(self, rows: Sequence[Row], prepared: Sequence[str]) -> list[str]:
         """The encoded rows, sorted by id: the first of each id, or the last where a repeat replaces."""
@@ -97,21 +101,27 @@ class MySQLStore:
         one_each = dict(pairs if self._replace else reversed(list(pairs)))  # the last of a key stays
         return sorted(one_each.values())  # an id ends at its tab, which sorts before all text
 
-    def _send(self, connection: Connection, buffer: bytes) -> dict[str, int]:
+    def _load(self, connection: Connection, repeat: str, buffer: memoryview, records: int) -> int | None:
+        """Send the buffer; how many of its rows were skipped as repeats, None where the server warns of more."""
         driver = connection.connection.driver_connection
         assert isinstance(driver, BufferConnection)
-        driver.buffer = memoryview(buffer)
+        driver.buffer = buffer
         try:
-            connection.exec_driver_sql(self._load)
+            connection.exec_driver_sql(LOAD.format(repeat=repeat, table=TABLE, columns=_COLUMN_LIST))
         finally:
             driver.buffer = None
-        return driver.counts()
+        counts = driver.counts()
+        if counts["Records"] == records and self._only_repeats_warned(connection, counts):
+            return counts["Skipped"]
+        log.debug("The load warned (%s): the batch goes through INSERT", counts)
+        return None
 
-    def _only_repeats_warned(self, connection: Connection, counts: dict[str, int]) -> bool:
-        if not counts["Warnings"]:
-            return not counts["Skipped"]
-        if counts["Warnings"] != counts["Skipped"] or self._replace:
+    @staticmethod
+    def _only_repeats_warned(connection: Connection, counts: dict[str, int]) -> bool:
+        if counts["Warnings"] != counts["Skipped"]:
             return False
+        if not counts["Warnings"]:
+            return True
         codes: Any = connection.exec_driver_sql("SHOW WARNINGS").all()
         return len(codes) == counts["Warnings"] and all(code == _DUPLICATE for _level, code, _text in codes)
 
