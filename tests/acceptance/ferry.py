@@ -235,10 +235,10 @@ def records(brokers: str, topic: str) -> list[Record]:
     consumer = _reader(brokers)
     try:
         consumer.assign([TopicPartition(topic, partition, 0) for partition in left])
+        deadline = time.monotonic() + SECONDS
         while left:
-            messages = consumer.consume(10_000, SILENCE_SECONDS)
-            assert messages, f"{topic}: nothing came for {SILENCE_SECONDS} s, and {left} was still to be read"
-            for message in messages:
+            assert time.monotonic() < deadline, f"{topic}: after {SECONDS} s {left} was still to be read"
+            for message in consumer.consume(10_000, 0.1):
                 assert message.error() is None, message.error()
                 partition, offset, value = message.partition(), message.offset(), message.value()
                 assert partition is not None
