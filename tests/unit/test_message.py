@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.errors import BadLine
-from schemas.message import EMPTY, INVALID, MALFORMED, TIMESTAMP, Row, parse
+from schemas.message import EMPTY, INVALID, MALFORMED, TIMESTAMP, Row, parse, parse_lines
 
 GOOD = b'{"id":"a","from":"b","type":"message","site_id":"s","timestamp":1,"data":"x"}'
 ROW: Row = ("a", "b", "message", "s", "1970-01-01 00:00:01.000000", "x")
@@ -515,3 +515,59 @@ def test_any_text_arrives_exactly(name: str, sender: str, site: str, data: str, 
     fields = {"id": name, "from": sender, "type": "message", "site_id": site, "timestamp": 1, "data": data}
     row = parse(json.dumps(fields, ensure_ascii=escape).encode())
     assert row == (name, sender, "message", site, ROW[4], data)
+
+
+# --- many lines at once -------------------------------------------------------------------------------------
+
+
+def row_of(value: bytes) -> Row | None:
+    try:
+        return parse(value)
+    except BadLine:
+        return None
+
+
+def test_good_lines_at_once_are_the_rows_of_each() -> None:
+    lines = [GOOD, line(id="\N{GRINNING FACE}"), without("data"), line(timestamp=4102444800.000001), line(data="}\n{")]
+    assert parse_lines(lines) == [parse(one) for one in lines]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param([GOOD, b""], id="empty"),
+        pytest.param([b"", GOOD], id="empty first"),
+        pytest.param([GOOD, b"{}", GOOD], id="no message"),
+        pytest.param([GOOD, GOOD + GOOD], id="two objects in a line"),
+        pytest.param([GOOD + GOOD, b"{}"], id="two objects in a line and none in another"),
+        pytest.param([GOOD + b" " + GOOD, GOOD], id="two objects and a space"),
+        pytest.param([GOOD + b"\n" + GOOD], id="newline in a line"),
+        pytest.param([GOOD[:30], GOOD[30:]], id="one object in two lines"),
+        pytest.param([with_extra(b"[{}")[:-1], b"{}]}"], id="one object in two lines that begin and end as one"),
+        pytest.param([GOOD[:-1] + b',"x":"}', b'{"}'], id="one object in two lines cut within a string"),
+        pytest.param([GOOD[:-1], GOOD], id="cut short"),
+        pytest.param([GOOD, GOOD[:-1] + b',"x":{}'], id="cut short behind a brace"),
+        pytest.param([GOOD, with_data(b"\xe9")], id="not utf-8"),
+        pytest.param([GOOD, with_extra(b'"\xe9"')], id="not utf-8 in an extra field"),
+        pytest.param([GOOD, with_data(b"\\ud800")], id="lone surrogate"),
+        pytest.param([GOOD, with_timestamp(b"1e12")], id="bad timestamp"),
+        pytest.param([GOOD, b"[" + GOOD + b"]", GOOD], id="array"),
+        pytest.param([GOOD, with_extra(b"[" * DEEP + b"]" * DEEP)], id="nested"),
+    ],
+)
+def test_bad_line_among_others_is_left_to_be_parsed_by_itself(lines: list[bytes]) -> None:
+    assert parse_lines(lines) is None
+
+
+parts = st.sampled_from(
+    [GOOD, without("data"), line(timestamp="1.5"), b"{}", b"{", b"}", b"[", b"]", b",", b"\n", b" ", b'"', b"\\", b"\r",
+     b'{"x":"', b'"}', GOOD[:-1], GOOD[1:], b',"x":[{}', b"{}]}", b"\xe9", b"\0"]
+)  # fmt: skip
+
+
+@given(st.lists(st.one_of(st.just(GOOD), st.lists(parts, max_size=4).map(b"".join)), max_size=6))
+def test_lines_at_once_never_give_what_each_by_itself_does_not(lines: list[bytes]) -> None:
+    together, each = parse_lines(lines), [row_of(one) for one in lines]
+    assert together in (None, each)
+    if lines and all(one.startswith(b"{") and one.endswith(b"}") and b"\n" not in one for one in lines):
+        assert together == (None if None in each else each)
