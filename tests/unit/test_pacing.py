@@ -1,0 +1,211 @@
+"""When a line is due, by a clock that the test moves, and which lines are wanted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from producer.pacing import AHEAD_SECONDS, Pace, Window, moment_of, parse_moment
+from schemas.errors import UsageProblem
+
+
+def line(timestamp: object = None) -> bytes:
+    return b'{"id":"a"}' if timestamp is None else f'{{"id":"a","timestamp":{timestamp}}}'.encode()
+
+
+@dataclass
+class Time:
+    """A clock, and a wait that moves it: by `late` more than was asked."""
+
+    now: float = 1_000.0
+    late: float = 0.0
+    waits: list[float] = field(default_factory=list)
+    allowed_waits: int = 1_000_000
+
+    def clock(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(round(seconds, 6))
+        self.now += seconds + self.late
+        return len(self.waits) <= self.allowed_waits
+
+
+def sent(pace: Pace, time: Time, lines: list[bytes]) -> list[tuple[float, int]]:
+    """When each group goes, in seconds from 1,000, and how many lines it has."""
+    return [(round(time.now - 1_000, 6), len(group)) for group in pace.groups(lines)]
+
+
+def pace(time: Time, *, rate: float | None = None, speed: float | None = None) -> Pace:
+    return Pace(rate=rate, speed=speed, wait=time.wait, clock=time.clock)
+
+
+# --- rate and speed -----------------------------------------------------------------------------------------
+
+
+def test_without_a_limit_all_lines_go_at_once() -> None:
+    time = Time()
+    free = pace(time)
+    assert free.free
+    lines = [line(0), line(1_000), line()]
+    assert list(free.groups(lines)) == [lines]
+    assert time.waits == []
+
+
+def test_rate_spaces_the_lines_from_the_first_on() -> None:
+    time = Time()
+    limited = pace(time, rate=2)
+    assert not limited.free
+    assert sent(limited, time, [line()] * 4) == [(0, 1), (0.5, 1), (1, 1), (1.5, 1)]
+
+
+def test_rate_goes_on_over_blocks() -> None:
+    time = Time()
+    limited = pace(time, rate=2)
+    assert sent(limited, time, [line()] * 2) == [(0, 1), (0.5, 1)]
+    assert sent(limited, time, [line()] * 2) == [(1, 1), (1.5, 1)]
+
+
+def test_lines_due_within_two_milliseconds_go_together() -> None:
+    time = Time()
+    groups = sent(pace(time, rate=7_000), time, [line()] * 80)
+    assert [count for _, count in groups] == [15, 15, 15, 15, 15, 5]  # 14 in 2 ms, and the one that is due
+    assert [moment for moment, _ in groups] == [round(number * 15 / 7_000, 6) for number in range(6)]
+
+
+def test_rate_holds_again_after_a_pause() -> None:
+    time = Time()
+    limited = pace(time, rate=2)
+    assert sent(limited, time, [line()] * 2) == [(0, 1), (0.5, 1)]
+    time.now += 100
+    moments = [moment for moment, _ in sent(limited, time, [line()] * 4)]
+    assert moments == pytest.approx([100.5, 101, 101.5, 102], abs=2 * AHEAD_SECONDS)
+
+
+def test_wait_that_is_a_little_late_does_not_lower_the_rate() -> None:
+    time = Time(late=0.001)
+    moments = [moment for moment, _ in sent(pace(time, rate=100), time, [line()] * 100)]
+    assert moments == pytest.approx([number / 100 for number in range(100)], abs=AHEAD_SECONDS)
+
+
+def test_late_wait_does_not_delay_the_lines_after_it() -> None:
+    time = Time(late=0.7)
+    lines = [line(second) for second in (0, 0.5, 1, 1.5, 2)]
+    assert sent(pace(time, speed=1), time, lines) == [(0, 1), (1.2, 2), (2.2, 2)]
+
+
+def test_speed_keeps_the_distances_of_the_timestamps() -> None:
+    time = Time()
+    lines = [line(500), line(510), line('"510"'), line(535.5)]
+    assert sent(pace(time, speed=10), time, lines) == [(0, 1), (1, 2), (3.55, 1)]
+
+
+def test_speed_below_one_stretches_the_distances() -> None:
+    time = Time()
+    assert sent(pace(time, speed=0.5), time, [line(0), line(3)]) == [(0, 1), (6, 1)]
+
+
+def test_timestamp_that_goes_back_is_due_at_once() -> None:
+    time = Time()
+    assert sent(pace(time, speed=1), time, [line(100), line(103), line(50), line(104)]) == [(0, 1), (3, 2), (4, 1)]
+
+
+def test_line_without_a_timestamp_is_due_at_once() -> None:
+    time = Time()
+    lines = [line(), line(100), b"not json", line(102), line('"soon"'), line()]
+    assert sent(pace(time, speed=1), time, lines) == [(0, 3), (2, 3)]
+
+
+def test_rate_and_speed_together_keep_to_the_slower() -> None:
+    time = Time()
+    lines = [line(0), line(0), line(10), line(10)]
+    assert sent(pace(time, rate=1, speed=1), time, lines) == [(0, 1), (1, 1), (10, 2)]
+
+
+def test_told_to_stop_while_waiting_sends_what_was_read_and_waits_no_more() -> None:
+    time = Time(allowed_waits=1)
+    groups = [len(group) for group in pace(time, rate=2).groups([line()] * 6)]
+    assert groups == [1, 1, 4]
+    assert time.waits == [0.5, 0.5]
+
+
+def test_no_lines_are_no_group() -> None:
+    time = Time()
+    assert sent(pace(time, rate=1), time, []) == []
+
+
+# --- the window ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        (line(1), 1.0),
+        (line(-1.5), -1.5),
+        (line('"1741652468.315"'), 1741652468.315),
+        (line(), None),
+        (line("null"), None),
+        (line("true"), None),
+        (line('"soon"'), None),
+        (line("1741651200000"), None),  # milliseconds
+        (line("1e400"), None),
+        (b"[" * 100_000, None),
+        (b'{"x":' * 100_000, None),
+        (b"", None),
+        (b'{"timestamp":1,"x":"\xe9"', None),
+    ],
+)
+def test_moment_of_a_line_or_none(text: bytes, moment: float | None) -> None:
+    assert moment_of(text) == moment
+
+
+@pytest.mark.parametrize(
+    ("window", "wanted"),
+    [
+        (Window(), [9, 10, 15, 20, 21]),
+        (Window(start=10), [10, 15, 20, 21]),
+        (Window(end=20), [9, 10, 15]),
+        (Window(10, 20), [10, 15]),
+        (Window(20, 10), []),
+        (Window(0, 0), []),
+    ],
+)
+def test_window_holds_its_start_and_not_its_end(window: Window, wanted: list[int]) -> None:
+    assert [second for second in (9, 10, 15, 20, 21) if window.wanted(line(second))] == wanted
+
+
+@pytest.mark.parametrize("text", [line(), b"not json", line('"soon"'), line("1e15")])
+def test_line_without_a_moment_passes_every_window(text: bytes) -> None:
+    assert Window(10, 20).wanted(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        (None, None),
+        ("0", 0.0),
+        ("-1.5", -1.5),
+        ("1741651200", 1741651200.0),
+        ("2025-03-11", 1741651200.0),
+        ("2025-03-11T00:00:00", 1741651200.0),
+        ("2025-03-11 00:00", 1741651200.0),
+        ("2025-03-11T00:00:00Z", 1741651200.0),
+        ("2025-03-11T01:00:00+01:00", 1741651200.0),
+        ("2025-03-11T00:00:00.25Z", 1741651200.25),
+        ("0001-01-01", -62135596800.0),
+    ],
+)
+def test_moment_that_a_person_types_is_utc_unless_it_says_otherwise(text: str | None, moment: float | None) -> None:
+    assert parse_moment(text, "--from") == moment
+
+
+@pytest.mark.parametrize("text", ["", " ", "yesterday", "2025-02-30", "25:00", "2025-03-11T00:00:00 CET", "1,5"])
+def test_what_is_no_moment_is_a_usage_problem(text: str) -> None:
+    with pytest.raises(UsageProblem, match=r"--until .* is no moment") as caught:
+        parse_moment(text, "--until")
+    assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize("choose", [lambda: pace(Time(), rate=1), lambda: pace(Time(), speed=1)])
+def test_pace_with_a_limit_is_not_free(choose: Callable[[], Pace]) -> None:
+    assert not choose().free
