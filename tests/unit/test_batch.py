@@ -1,0 +1,256 @@
+"""Records parsed into a batch: what is stored, what is set aside, what is committed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.batch import CHUNK, Batch, Record, Reject
+from schemas.message import Row
+from schemas.reports import Segment
+
+
+@dataclass(frozen=True)
+class Message:
+    """As much of a Kafka message as a batch looks at."""
+
+    at: tuple[int, int]
+    content: bytes | None
+    epoch: int | None = None
+
+    def partition(self) -> int:
+        return self.at[0]
+
+    def offset(self) -> int:
+        return self.at[1]
+
+    def value(self) -> bytes | None:
+        return self.content
+
+    def leader_epoch(self) -> int | None:
+        return self.epoch
+
+    def key(self) -> None:
+        return None
+
+
+def good(partition: int, offset: int, epoch: int | None = None) -> Message:
+    line = f'{{"id":"{partition}-{offset}","from":"b","type":"message","site_id":"s","timestamp":1}}'
+    return Message((partition, offset), line.encode(), epoch)
+
+
+def bad(partition: int, offset: int, content: bytes | None = b"{}") -> Message:
+    return Message((partition, offset), content)
+
+
+def ids(rows: Sequence[Row]) -> list[str]:
+    return [row[0] for row in rows]
+
+
+def batch_of(*records: Record, ends: dict[int, int] | None = None) -> Batch:
+    batch = Batch()
+    batch.add(records, ends)
+    return batch
+
+
+def lengths(rows: Sequence[Row]) -> list[int]:
+    """A store's preparation that shows which row it was made from."""
+    return [len(row[0]) for row in rows]
+
+
+# --- parsed -------------------------------------------------------------------------------------------------
+
+
+def test_new_batch_is_empty() -> None:
+    batch = Batch()
+    assert (len(batch), batch.empty, batch.segments()) == (0, True, {})
+
+
+def test_rows_stand_in_the_order_of_their_records() -> None:
+    records = [good(1, 5), good(0, 7), good(1, 6)]
+    batch = batch_of(*records)
+    assert ids(batch.rows) == ["1-5", "0-7", "1-6"]
+    assert batch.records == records
+    assert batch.rejects == []
+    assert len(batch) == 3
+    assert not batch.empty
+
+
+def test_bad_line_is_set_aside_with_its_reason_and_its_neighbours_stay() -> None:
+    records = [good(0, 1), bad(0, 2), bad(0, 3, b"{"), bad(0, 4, None), bad(0, 5, b""), good(0, 6)]
+    batch = batch_of(*records)
+    assert ids(batch.rows) == ["0-1", "0-6"]
+    assert batch.records == [records[0], records[5]]
+    assert [(reject.record, reject.stage, reject.reason) for reject in batch.rejects] == [
+        (records[1], "parse", "invalid"),
+        (records[2], "parse", "malformed"),
+        (records[3], "parse", "empty"),
+        (records[4], "parse", "empty"),
+    ]
+    assert len(batch) == 6
+
+
+def test_bad_timestamp_is_set_aside() -> None:
+    line = b'{"id":"a","from":"b","type":"message","site_id":"s","timestamp":1741651200000}'
+    (reject,) = batch_of(bad(0, 1, line)).rejects
+    assert (reject.stage, reject.reason) == ("parse", "timestamp")
+
+
+def test_good_and_bad_alternating_over_several_chunks_are_told_apart() -> None:
+    records = [good(0, n) if n % 2 else bad(0, n) for n in range(5 * CHUNK + 3)]
+    batch = batch_of(*records)
+    assert batch.records == records[1::2]
+    assert ids(batch.rows) == [f"0-{n}" for n in range(1, 5 * CHUNK + 3, 2)]
+    assert [reject.record for reject in batch.rejects] == records[::2]
+
+
+@pytest.mark.parametrize("place", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
+def test_one_bad_line_among_many_is_the_only_one_set_aside(place: int) -> None:
+    records: list[Record] = [good(0, n) for n in range(2 * CHUNK + 1)]
+    records[place] = bad(0, place)
+    batch = batch_of(*records)
+    assert [reject.record for reject in batch.rejects] == [records[place]]
+    assert batch.records == records[:place] + records[place + 1 :]
+
+
+def test_each_row_is_prepared_beside_it() -> None:
+    batch = Batch(lengths)
+    batch.add([good(0, 1), bad(0, 2), good(0, 333)])
+    batch.add([good(0, 4444)])
+    assert batch.prepared == [3, 5, 6]
+
+
+# --- offsets ------------------------------------------------------------------------------------------------
+
+
+def test_next_offset_follows_the_last_record_of_each_partition() -> None:
+    batch = batch_of(good(0, 7, epoch=1), good(2, 5, epoch=4), good(0, 9, epoch=2))
+    assert batch.next_offsets == {0: 10, 2: 6}
+    assert batch.epochs == {0: 2, 2: 4}
+
+
+def test_bad_line_counts_for_the_next_offset_too() -> None:
+    assert batch_of(good(0, 7), bad(0, 8)).next_offsets == {0: 9}
+    assert batch_of(bad(3, 8)).next_offsets == {3: 9}
+
+
+def test_more_records_move_the_next_offset_and_not_the_start() -> None:
+    batch = batch_of(good(0, 7), good(1, 3))
+    batch.add([good(0, 8), good(2, 0)])
+    assert batch.next_offsets == {0: 9, 1: 4, 2: 1}
+    assert batch.segments() == {0: Segment(7, 9, 2, ()), 1: Segment(3, 4, 1, ()), 2: Segment(0, 1, 1, ())}
+
+
+def test_end_beyond_the_last_record_is_the_next_offset() -> None:
+    assert batch_of(good(0, 7), ends={0: 12}).next_offsets == {0: 12}
+
+
+def test_end_before_the_last_record_changes_nothing() -> None:
+    assert batch_of(good(0, 7), ends={0: 5}).next_offsets == {0: 8}
+
+
+def test_end_of_a_partition_without_records_is_committed_and_holds_nothing() -> None:
+    batch = batch_of(ends={4: 20})
+    assert (len(batch), batch.empty, batch.next_offsets) == (0, False, {4: 20})
+    assert batch.segments() == {4: Segment(20, 20, 0, ())}
+
+
+# --- segments -----------------------------------------------------------------------------------------------
+
+
+def test_segment_holds_start_end_count_and_dead_offsets_in_order() -> None:
+    batch = batch_of(good(0, 10), bad(0, 12), good(1, 3), bad(0, 11), good(0, 14), ends={0: 16})
+    assert batch.segments() == {0: Segment(10, 16, 4, (11, 12)), 1: Segment(3, 4, 1, ())}
+
+
+# --- refused by the database --------------------------------------------------------------------------------
+
+
+def test_refused_rows_become_dead_letters_in_order() -> None:
+    records = [good(0, 1), good(0, 2), bad(0, 3), good(1, 4)]
+    batch = batch_of(*records)
+    batch.refuse([(2, "too long"), (0, "out of range")])
+    assert ids(batch.rows) == ["0-2"]
+    assert batch.records == [records[1]]
+    assert ids(batch.prepared) == ["0-2"]
+    assert batch.rejects[1:] == [
+        Reject(records[0], "store", "refused", "out of range"),
+        Reject(records[3], "store", "refused", "too long"),
+    ]
+    assert len(batch) == 4
+    assert batch.segments() == {0: Segment(1, 4, 3, (1, 3)), 1: Segment(4, 5, 1, (4,))}
+
+
+def test_nothing_refused_changes_nothing() -> None:
+    batch = batch_of(good(0, 1))
+    batch.refuse([])
+    assert (ids(batch.rows), batch.rejects) == (["0-1"], [])
+
+
+def test_all_refused_leaves_no_rows_and_the_offsets_to_commit() -> None:
+    batch = batch_of(good(0, 1), good(0, 2))
+    batch.refuse([(0, "no"), (1, "no")])
+    assert (batch.rows, batch.records, batch.prepared) == ([], [], [])
+    assert (batch.next_offsets, len(batch)) == ({0: 3}, 2)
+
+
+# --- revoked ------------------------------------------------------------------------------------------------
+
+
+def test_revoked_partition_leaves_nothing_behind() -> None:
+    batch = Batch(lengths)
+    batch.add([good(0, 1), good(11, 2, epoch=3), bad(11, 3), bad(0, 4), good(2, 5)], {11: 9, 7: 70})
+    batch.drop({11, 7, 99})
+    assert ids(batch.rows) == ["0-1", "2-5"]
+    assert batch.prepared == [3, 3]
+    assert [record.offset() for record in batch.records] == [1, 5]
+    assert [reject.record.offset() for reject in batch.rejects] == [4]
+    assert batch.next_offsets == {0: 5, 2: 6}
+    assert batch.epochs == {0: None, 2: None}
+    assert batch.segments() == {0: Segment(1, 5, 2, (4,)), 2: Segment(5, 6, 1, ())}
+
+
+def test_partition_that_comes_back_starts_anew() -> None:
+    batch = batch_of(good(0, 1), good(0, 2))
+    batch.drop({0})
+    assert batch.empty
+    batch.add([good(0, 2)])
+    assert batch.segments() == {0: Segment(2, 3, 1, ())}
+
+
+def test_nothing_revoked_changes_nothing() -> None:
+    batch = batch_of(good(0, 1))
+    batch.drop(set())
+    assert (ids(batch.rows), batch.next_offsets) == (["0-1"], {0: 2})
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=60),
+    st.lists(st.integers(1, 10), max_size=8),
+    st.sets(st.integers(0, 3)),
+)
+def test_batch_is_the_same_however_its_records_come_and_whatever_is_revoked(
+    shapes: list[tuple[int, bool]], sizes: list[int], revoked: set[int]
+) -> None:
+    records: list[Record] = [(good if ok else bad)(partition, n) for n, (partition, ok) in enumerate(shapes)]
+    parts, rest = [], records
+    for size in sizes:
+        parts.append(rest[:size])
+        rest = rest[size:]
+    batch = Batch()
+    for part in [*parts, rest]:
+        batch.add(part)
+    batch.drop(revoked)
+    kept = [record for record in records if record.partition() not in revoked]
+    oks = {n for n, (_, ok) in enumerate(shapes) if ok}
+    assert batch.records == [record for record in kept if record.offset() in oks]
+    assert [reject.record for reject in batch.rejects] == [record for record in kept if record.offset() not in oks]
+    assert ids(batch.rows) == [f"{record.partition()}-{record.offset()}" for record in batch.records]
+    assert batch.prepared == batch.rows
+    mine = {p: [r.offset() or 0 for r in kept if r.partition() == p] for p in {r.partition() or 0 for r in kept}}
+    assert batch.segments() == {
+        p: Segment(offsets[0], offsets[-1] + 1, len(offsets), tuple(o for o in offsets if o not in oks))
+        for p, offsets in mine.items()
+    }
