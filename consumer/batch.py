@@ -69,6 +69,9 @@ class Batch:
     epochs: dict[int, int | None] = field(default_factory=dict)
     starts: dict[int, int] = field(default_factory=dict)
     counts: Counter[int] = field(default_factory=Counter)
+    bad_run: int = 0
+    """Bad lines without a good one between, up to the last record; a batch begins with where the last one ended."""
+    longest_bad_run: int = 0
 
     def __len__(self) -> int:
         """How many records it holds."""
@@ -97,6 +100,8 @@ class Batch:
         rows = parse_lines(lines) if None not in lines else None  # type: ignore[arg-type] # bytes: we set no deserializer
         if rows is None:
             rows, records = self._sort_out(records)
+        else:
+            self.bad_run = 0
         self.rows += rows
         self.records += records
         self.prepared += self.prepare(rows)
@@ -108,7 +113,10 @@ class Batch:
             try:
                 rows.append(parse(record.value()))  # type: ignore[arg-type] # as above
                 good.append(record)
+                self.bad_run = 0
             except BadLine as problem:
+                self.bad_run += 1
+                self.longest_bad_run = max(self.longest_bad_run, self.bad_run)
                 self.rejects.append(Reject(record, "parse", problem.reason, str(problem)))
         return rows, good
 

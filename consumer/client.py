@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from consumer.positions import ANSWER_SECONDS, committed
+from consumer.positions import ANSWER_SECONDS, COMING_UP_SECONDS, committed
 from schemas.errors import Stop, UsageProblem
-from schemas.kafka import Settings, base_settings, translate
+from schemas.kafka import Settings, bad_setting, base_settings, no_broker, no_topic, translate
 
 FORCED: Settings = {
     "enable.auto.commit": False,  # offsets are committed after their batch, and by nobody else
@@ -40,17 +40,21 @@ def consumer_settings(brokers: str, pass_through: Mapping[str, str], password: s
 
 
 def with_protocol(settings: Settings, *, kip_848: bool) -> Settings:
-    """The settings with the group protocol that the broker offers.
+    """The settings with the group protocol that the broker offers, or that the user passed through.
 
-    Raises `UsageProblem` for a passed-through setting that KIP-848 leaves to the broker.
+    Raises `UsageProblem` for a passed-through setting that the protocol leaves to the broker, or that would revoke
+    every partition at each rebalance.
     """
-    if not kip_848:
+    if str(settings.get("group.protocol", "consumer" if kip_848 else "classic")).lower() == "classic":
+        strategy = settings.get("partition.assignment.strategy", CLASSIC["partition.assignment.strategy"])
+        if strategy != CLASSIC["partition.assignment.strategy"]:
+            raise UsageProblem(f"-X partition.assignment.strategy={strategy}: only cooperative-sticky is supported")
         return {**CLASSIC, **settings}
     for key in ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"):
         if key in settings:
             raise UsageProblem(
                 f"-X {key}: with the consumer group protocol (KIP-848) the broker decides on it",
-                "Set it on the group there",
+                "Set it on the group there, or pass -X group.protocol=classic too",
             )
     return {**KIP_848, **settings}
 
@@ -61,31 +65,25 @@ class TopicView:
     def __init__(self, settings: Settings, topic: str) -> None:
         """Raises `Stop` where no broker answers, it refuses us, or there is no such topic."""
         self._topic = topic
-        self._trouble: list[Stop] = []
+        self._trouble: Stop | None = None
         quiet = {key: value for key, value in settings.items() if key != "enable.partition.eof"}
-        self._consumer = Consumer({**quiet, "error_cb": self._note})
-        brokers = settings["bootstrap.servers"]
+        try:
+            self._consumer = Consumer({**quiet, "error_cb": self._note})
+        except KafkaException as error:
+            raise bad_setting(error.args[0].str()) from None
         try:
             metadata = self._consumer.list_topics(timeout=ANSWER_SECONDS)
         except KafkaException as error:
-            if self._trouble:
-                raise self._trouble[0] from None
-            raise Stop(
-                f"No broker answers at {brokers}: {error.args[0].str()}",
-                "Check --brokers, and that Kafka runs and its advertised.listeners can be reached from here",
-            ) from None
+            raise self._trouble or no_broker(str(settings["bootstrap.servers"]), error.args[0].str()) from None
         if topic not in metadata.topics or metadata.topics[topic].error is not None:
-            raise Stop(
-                f"There is no topic {topic!r}",
-                f"Create it: chatferry topics create --topic {topic} --brokers ...",
-            )
+            raise no_topic(topic)
         self.partitions = sorted(metadata.topics[topic].partitions)
         self.topics = set(metadata.topics)
 
     def _note(self, error: object) -> None:
         said = translate(error.name(), error.str(), "Cannot use the brokers")  # type: ignore[attr-defined]
         if isinstance(said, Stop):
-            self._trouble.append(said)
+            self._trouble = self._trouble or said
 
     def offsets(self) -> dict[int, tuple[int, int]]:
         """First and end offset of each partition, as of now."""
@@ -100,12 +98,12 @@ class TopicView:
                 raise translate(kafka_error.name(), kafka_error.str(), f"Asking for the end of {self._topic}") from None
         return found
 
-    def committed(self) -> dict[int, int]:
-        """The group's committed offset of each partition that has one.
+    def committed(self, *, patience: float = COMING_UP_SECONDS) -> dict[int, int]:
+        """The group's committed offset of each partition that has one; a coordinator is waited for `patience` seconds.
 
         Raises `BrokerDown` or `Stop` where the broker does not say.
         """
-        answers = committed(self._consumer, self._topic, self.partitions)
+        answers = committed(self._consumer, self._topic, self.partitions, patience)
         return {answer.partition: answer.offset for answer in answers if answer.offset >= 0}
 
     def close(self) -> None:

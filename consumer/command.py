@@ -160,16 +160,20 @@ class Run:
         """A function that says whether the group has stored everything before `ends`: by our workers' word, or the
         broker's."""
         next_question = time.monotonic() + ASK_COMMITTED_SECONDS
+        known = 0
 
         def is_over() -> bool:
-            nonlocal next_question
+            nonlocal next_question, known
             if self.tally.reached(ends):
                 return True
-            if time.monotonic() < next_question:
+            now = time.monotonic()
+            if self.tally.batches != known:
+                known, next_question = self.tally.batches, now + ASK_COMMITTED_SECONDS
+            if now < next_question:
                 return False
-            next_question = time.monotonic() + ASK_COMMITTED_SECONDS
+            next_question = now + ASK_COMMITTED_SECONDS
             try:
-                committed = self.view.committed()
+                committed = self.view.committed(patience=0)
             except BrokerDown as outage:
                 log.debug("%s", outage)
                 return False

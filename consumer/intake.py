@@ -40,6 +40,7 @@ class Intake:
         self.owned: set[int] = set()
         self._revoked: set[int] = set()
         self._held: list[Message] = []
+        self._held_ends: dict[int, int] = {}
         self._paused = False
         self._trouble: ChatferryError | None = None
         self._next_hint = 0.0
@@ -87,8 +88,8 @@ class Intake:
         order = self._order
         self._resume()
         self._ask_for_fair_share()
-        size = self._hand_over(batch, self._held, {})
-        self._held = []
+        size = self._hand_over(batch, self._held, self._held_ends)
+        self._held, self._held_ends = [], {}
         begun = self._clock()
         while len(batch) < order.batch_rows and size < order.batch_bytes:
             waited = self._clock() - begun
@@ -147,7 +148,7 @@ class Intake:
         new = {partition.partition for partition in partitions}
         try:
             places = self._places(new)
-        except (KafkaException, ChatferryError) as error:  # raised again where we are not inside the library
+        except ChatferryError as error:  # raised again where we are not inside the library
             self._trouble = (
                 error if isinstance(error, Stop) else Stop(str(error), "See that Kafka is well, then start again")
             )
@@ -165,8 +166,15 @@ class Intake:
             if (
                 place.offset < 0
             ):  # a new group: from the first record (asking costs 2 ms, OFFSET_BEGINNING half a second)
-                place.offset, _ = self._consumer.get_watermark_offsets(place, timeout=ANSWER_SECONDS)
+                place.offset = self._first_offset(place)
         return places
+
+    def _first_offset(self, place: TopicPartition) -> int:
+        try:
+            return self._consumer.get_watermark_offsets(place, timeout=ANSWER_SECONDS)[0]
+        except KafkaException as error:
+            kafka_error = error.args[0]
+            raise translate(kafka_error.name(), kafka_error.str(), "Asking for the first offset") from None
 
     def _on_revoke(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         gone = {partition.partition for partition in partitions}
@@ -181,8 +189,7 @@ class Intake:
         if not self._paused:
             self._consumer.pause([TopicPartition(self._order.topic, partition) for partition in self.owned])
             self._paused = True
-        ends: dict[int, int] = {}
-        self._held += self._take(100, seconds, ends)
+        self._held += self._take(100, seconds, self._held_ends)
 
     def _resume(self) -> None:
         if self._paused:

@@ -11,6 +11,9 @@ from schemas.kafka import translate
 ANSWER_SECONDS = 10.0
 """How long one question may take."""
 
+QUICK_SECONDS = 1.0
+"""The same for a caller who has no patience, and asks again soon."""
+
 COMING_UP_SECONDS = 30.0
 """How long a group's coordinator may take to be there: a new cluster makes its offsets topic at the first question,
 and a broker that took over loads it first."""
@@ -18,18 +21,23 @@ and a broker that took over loads it first."""
 PAUSE_SECONDS = 0.1
 
 
-def committed(consumer: Consumer, topic: str, partitions: Collection[int]) -> list[TopicPartition]:
+def committed(
+    consumer: Consumer, topic: str, partitions: Collection[int], patience: float = COMING_UP_SECONDS
+) -> list[TopicPartition]:
     """The group's place in each of these partitions; a negative offset where it has none.
+
+    A coordinator that is not there is asked again for `patience` seconds.
 
     Raises `BrokerDown` where no coordinator answers in time, `Stop` where it refuses.
     """
     if not partitions:
         return []
     asked = [TopicPartition(topic, partition) for partition in partitions]
-    deadline = time.monotonic() + COMING_UP_SECONDS
+    deadline = time.monotonic() + patience
+    seconds = ANSWER_SECONDS if patience else QUICK_SECONDS
     while True:
         try:
-            answers = consumer.committed(asked, timeout=ANSWER_SECONDS)
+            answers = consumer.committed(asked, timeout=seconds)
             for answer in answers:
                 if answer.error:
                     raise _said(answer.error)

@@ -65,6 +65,7 @@ def _run(order: WorkerOrder, supervisor: Connection, stopping: Callable[[], bool
             store = open_store(order.database, order.database_password, replace=order.replace)
         except DatabaseDown as outage:
             log.warning("%s: waiting", outage)
+            gc.collect()  # an exception's traceback makes a cycle
             time.sleep(RETRY_SECONDS)
         else:
             break

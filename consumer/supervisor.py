@@ -116,6 +116,10 @@ class Supervisor:
         code = member.process.exitcode or 0
         if self._stopping_since is not None or self._problem:
             return
+        if code == 0:
+            log.info("Worker %d ended on a signal of its own: another takes its place", member.order.number)
+            self._spawn(self._renew(member.order))
+            return
         if code > 0:
             self._problem = Stop(
                 f"Worker {member.order.number} crashed", "Its traceback above is a bug: please report it"

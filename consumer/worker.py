@@ -1,5 +1,6 @@
 """One worker: a Kafka consumer, a database engine, and the loop between them."""
 
+import gc
 import logging
 import random
 import time
@@ -52,7 +53,7 @@ class Worker:
         self._dead_letters = dead_letters
         self._report = report
         self._stopping = stopping
-        self._bad_in_a_row = 0
+        self._bad_run = 0
         self._thread = ThreadPoolExecutor(1, "store")
 
     def run(self) -> None:
@@ -74,12 +75,12 @@ class Worker:
 
     def turn(self) -> None:
         """One batch: consume, parse, store, dead-letter, commit."""
-        batch = Batch(self._store.prepare)
+        batch = Batch(self._store.prepare, bad_run=self._bad_run)
         self._intake.gather(batch)
         if batch.empty:
             return
-        stored = self._save(batch)
         self._break_on_bad_lines(batch)
+        stored = self._save(batch)
         self._dead_letters.send(batch.rejects, self._intake.keep_alive)
         self._report(BatchDone(self._order.number, batch.segments(), stored.rows, stored.repeats))
         self._intake.commit(batch.next_offsets, batch.epochs)
@@ -93,6 +94,7 @@ class Worker:
                 stored = self._beside_kafka(partial(self._store.save, batch.rows, batch.prepared))
             except DatabaseDown as outage:
                 log.warning("%s; the batch of %d rows waits %.1f s", outage, len(batch.rows), delay)
+                gc.collect()  # workers run without it, and the exception's traceback holds the batch's lines in a cycle
                 self._wait(delay)
                 batch.drop(batch.next_offsets.keys() - self._intake.owned)
             else:
@@ -122,12 +124,12 @@ class Worker:
 
     def _break_on_bad_lines(self, batch: Batch) -> None:
         """Stop where bad lines come in an unbroken run: then it is the topic or the parser that is wrong."""
+        self._bad_run = batch.bad_run
         limit = self._order.dead_letter_run
-        self._bad_in_a_row = 0 if batch.rows else self._bad_in_a_row + len(batch.rejects)
-        if limit and self._bad_in_a_row > limit:
+        if limit and batch.longest_bad_run > limit:
             worst = batch.rejects[-1]
             raise Stop(
-                f"{self._bad_in_a_row:,} bad lines in a row; the last, partition {worst.record.partition()} offset "
+                f"{batch.longest_bad_run:,} bad lines in a row; the last, partition {worst.record.partition()} offset "
                 f"{worst.record.offset()}: {worst.text}",
                 "Is this the right topic? If the lines are bad indeed: --dead-letter-run 0",
             )

@@ -1,5 +1,6 @@
 """`chatferry db`: the table's migrations, and the check that they are done."""
 
+import logging
 from typing import Any
 
 import click
@@ -9,10 +10,12 @@ from sqlalchemy.exc import DBAPIError
 from consumer.stores.engine import explain, make_engine, shown
 from consumer.stores.indexes import build
 from consumer.stores.opening import check, first_contact
-from schemas.errors import Stop
+from schemas.errors import NeedsUpgrade
 from schemas.settings import secret
 from schemas.table import REVISION
 from terminal.command import FerryCommand, emit_json, environment, required, settings_options
+
+log = logging.getLogger(__name__)
 
 
 @click.group()
@@ -63,6 +66,10 @@ def upgrade(engine: Engine) -> str:
     from alembic import command  # noqa: PLC0415 -- a fifth of a second, and not needed where the table is there
     from alembic.config import Config  # noqa: PLC0415
 
+    try:
+        check(engine)
+    except NeedsUpgrade:
+        log.debug("the table needs an upgrade")
     config = Config()
     config.set_main_option("script_location", "schemas:migrations")
     try:
@@ -80,5 +87,5 @@ def upgrade_where_needed(engine: Engine) -> None:
     """The same, without loading Alembic where the table is up to date already."""
     try:
         check(engine)
-    except Stop:
+    except NeedsUpgrade:
         upgrade(engine)

@@ -17,8 +17,8 @@ SILENCE_SECONDS = 5.0
 def keep_dead_letters(settings: Settings, topic: str, path: Path) -> Path:
     """Write every record of the dead-letter topic to `path`, one JSON object a line; returns the path.
 
-    `line` holds the bytes as text where they are UTF-8, else `line_base64` holds them. The file is written anew: a
-    load reads its files from their start, so its dead letters are all there. Raises `Stop` where the file cannot be
+    `line` holds the bytes as text where they are UTF-8, else `line_base64` holds them; a line that was too large for
+    the topic has a `reference`. Raises `Stop` where the file cannot be
     written, or the broker does not hand over what it holds.
     """
     consumer = Consumer(
@@ -60,6 +60,8 @@ def _entry(message: Message) -> dict[str, Any]:
         "text": headers.get(topics.ERROR_TEXT),
         "stage": headers.get(topics.STAGE),
     }
+    if headers.get(topics.CONTENT) == "reference":
+        return {**entry, "reference": msgspec.json.decode(value)}
     try:
         return {**entry, "line": value.decode()}
     except UnicodeDecodeError:

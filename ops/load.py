@@ -1,6 +1,7 @@
 """`chatferry load`: from file to table in one command."""
 
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,10 @@ def dead_letters_path(given: dict[str, Any]) -> Path:
     """Where the dead letters are kept when their broker is about to go: beside the SQLite file, else in the working
     folder."""
     url = make_engine(given["database"]).url
+    suffix = datetime.now(UTC).strftime(".dead-letters.%Y%m%dT%H%M%S.jsonl")  # no run overwrites another's
     if url.get_backend_name() == "sqlite" and url.database:
-        return Path(url.database).with_suffix(".dead-letters.jsonl")
-    return Path(f"{url.database or 'chat'}.dead-letters.jsonl")
+        return Path(url.database).with_suffix(suffix)
+    return Path(f"{url.database or 'chat'}{suffix}")
 
 
 def _print(values: dict[str, Any], *, as_json: bool) -> None:

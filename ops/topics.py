@@ -1,5 +1,6 @@
 """`chatferry topics`: the topic and its dead letters."""
 
+import time
 from typing import Any
 
 import click
@@ -7,7 +8,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from producer.client import ANSWER_SECONDS, ask_topic, producer_settings
+from producer.client import ANSWER_SECONDS, admin_client, ask_topic, producer_settings
+from schemas.errors import Stop
 from schemas.kafka import Settings, translate
 from schemas.settings import pass_through, secret
 from schemas.topics import HEADER_ROOM, KAFKA_DEFAULT_MAX_MESSAGE_BYTES, dead_letter_topic
@@ -60,10 +62,11 @@ def create_topics(
     The dead-letter topic takes larger records than the topic, so that a line that fits there fits here with its
     headers. Raises `Stop` where the broker refuses.
     """
-    admin = AdminClient(settings)
+    admin = admin_client(settings)
     copies = replication_factor or -1
     largest: dict[str, str] = {} if max_message_bytes is None else {"max.message.bytes": str(max_message_bytes)}
     created = [topic] if _create(admin, NewTopic(topic, partitions, copies, config=largest)) else []
+    _wait_for(admin, topic)
     limit = max_message_bytes or ask_topic(settings, topic).max_message_bytes or KAFKA_DEFAULT_MAX_MESSAGE_BYTES
     room = {"max.message.bytes": str(limit + HEADER_ROOM)}
     if _create(admin, NewTopic(dead, 1, copies, config=room)):
@@ -80,3 +83,18 @@ def _create(admin: AdminClient, topic: NewTopic) -> bool:
             return False
         raise translate(kafka_error.name(), kafka_error.str(), f"Creating the topic {topic.topic}") from None
     return True
+
+
+def _wait_for(admin: AdminClient, topic: str) -> None:
+    """Return when every partition of a new topic has a leader: the broker that is asked next may not know it yet.
+
+    Raises `Stop` where that does not come about in time.
+    """
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while True:
+        known = admin.list_topics(topic, timeout=ANSWER_SECONDS).topics.get(topic)
+        if known and not known.error and all(partition.leader >= 0 for partition in known.partitions.values()):
+            return
+        if time.monotonic() > deadline:
+            raise Stop(f"The topic {topic} has no leader after {ANSWER_SECONDS:.0f} s", "See that all brokers run")
+        time.sleep(0.02)

@@ -125,9 +125,9 @@ class Checkpoint:
 
     def _distrust(self, state: State) -> str | None:
         """Why the checkpoint does not speak of this file as it is now; None where it does."""
-        head = self._source.head(max(state.head_length, 0))
-        if state.version != 1 or state.offset < 0 or not 0 <= state.head_length <= HEAD_BYTES:
+        if state.version != 1 or not 0 <= state.offset < 1 << 63 or not 0 <= state.head_length <= HEAD_BYTES:
             return "its checkpoint is damaged"
+        head = self._source.head(state.head_length)
         if len(head) != state.head_length or hashlib.sha256(head).hexdigest() != state.head_sha256:
             return "it is not the file that its checkpoint speaks of"
         if self._source.compression is None and not self._ends_a_line(state.offset):

@@ -13,7 +13,7 @@ from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.admin._resource import ResourceType
 
 from schemas.errors import ChatferryError, Stop
-from schemas.kafka import Settings, base_settings, translate
+from schemas.kafka import Settings, bad_setting, base_settings, no_broker, no_topic, translate
 from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD
 
 log = logging.getLogger(__name__)
@@ -70,11 +70,10 @@ def ask_topic(settings: Settings, topic: str) -> TopicFacts:
     Raises `Stop` where no broker answers, it refuses us, or there is no such topic.
     """
     trouble = Trouble()
-    connection: dict[str, Any] = {**_connection_only(settings), "error_cb": trouble.note}
-    admin = AdminClient(connection)
+    admin = admin_client(settings, trouble.note)
     metadata = _metadata(admin, str(settings["bootstrap.servers"]), trouble)
     if topic not in metadata.topics or metadata.topics[topic].error is not None:
-        raise Stop(f"There is no topic {topic!r}", f"Create it: chatferry topics create --topic {topic} --brokers ...")
+        raise no_topic(topic)
     own = settings.get("message.max.bytes")
     limit = int(own) if own is not None else _max_message_bytes(admin, topic)
     identity = f"{metadata.cluster_id}/{_topic_id(admin, topic)}"
@@ -97,20 +96,18 @@ class Trouble:
         return translate(self.last.name(), self.last.str(), what) if self.last else None
 
 
-def _connection_only(settings: Settings) -> Settings:
-    """Of a producer's settings those that say where the brokers are and who we are."""
-    kept = (
-        "bootstrap.servers",
-        "security.",
-        "ssl.",
-        "sasl.",
-        "client.",
-        "socket.",
-        "broker.",
-        "log",
-        "debug",
-    )
-    return {key: value for key, value in settings.items() if key.startswith(kept)}
+def admin_client(settings: Settings, on_error: Callable[[KafkaError], None] | None = None) -> AdminClient:
+    """An admin client with a producer's settings, less those that make it ask for a producer's id.
+
+    Raises `UsageProblem` for a setting that librdkafka does not know.
+    """
+    own: dict[str, Any] = {key: value for key, value in settings.items() if key not in FORCED}
+    if on_error:
+        own["error_cb"] = on_error
+    try:
+        return AdminClient(own)
+    except KafkaException as error:
+        raise bad_setting(error.args[0].str()) from None
 
 
 def _metadata(admin: AdminClient, brokers: str, trouble: Trouble) -> ClusterMetadata:
@@ -120,27 +117,47 @@ def _metadata(admin: AdminClient, brokers: str, trouble: Trouble) -> ClusterMeta
         said = trouble.explain(f"Cannot use the brokers at {brokers}")
         if isinstance(said, Stop):
             raise said from None
-        raise Stop(
-            f"No broker answers at {brokers}: {error.args[0].str()}",
-            "Check --brokers, and that Kafka runs and its advertised.listeners can be reached from here",
-        ) from None
+        raise no_broker(brokers, error.args[0].str()) from None
 
 
 def _max_message_bytes(admin: AdminClient, topic: str) -> int:
+    """The topic's largest record. Where the broker will not or cannot say, Kafka's default, and the log says so.
+
+    Raises `BrokerDown` where it is away: a guess would make dead letters of good lines.
+    """
     resource = ConfigResource(ResourceType.TOPIC, topic)
     try:
         entries = admin.describe_configs([resource], request_timeout=ANSWER_SECONDS)[resource].result()
         return int(entries["max.message.bytes"].value)
-    except (KafkaException, KeyError, TypeError) as error:
-        log.debug("max.message.bytes of %s is not to be had (%s): Kafka's default is assumed", topic, error)
-        return KAFKA_DEFAULT_MAX_MESSAGE_BYTES
+    except KafkaException as error:
+        said = _unless_refused(error, f"Asking for the settings of {topic}")
+        log.warning("%s: its largest record is taken to be %s bytes (-X message.max.bytes=N says otherwise)",
+                    said, f"{KAFKA_DEFAULT_MAX_MESSAGE_BYTES:,}")  # fmt: skip
+    except KeyError:
+        log.debug("%s: this broker does not tell max.message.bytes; Kafka's default is assumed", topic)
+    return KAFKA_DEFAULT_MAX_MESSAGE_BYTES
 
 
 def _topic_id(admin: AdminClient, topic: str) -> str:
-    with contextlib.suppress(KafkaException):
+    """What tells this topic from one of the same name; its name where the broker will not or cannot say more.
+
+    Raises `BrokerDown` where it is away: another identity would send every log from its start.
+    """
+    try:
         description = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_SECONDS)[topic].result()
         return str(description.topic_id)
-    return topic
+    except KafkaException as error:
+        _unless_refused(error, f"Asking for the identity of {topic}")
+        return topic
+
+
+def _unless_refused(error: KafkaException, what: str) -> ChatferryError:
+    """The error in our words, where the broker refuses or does not know the question; else it is raised."""
+    kafka_error = error.args[0]
+    said = translate(kafka_error.name(), kafka_error.str(), what)
+    if "AUTHORIZATION" in kafka_error.name() or kafka_error.name() in ("UNSUPPORTED_VERSION", "_UNSUPPORTED_FEATURE"):
+        return said
+    raise said from None
 
 
 def new_producer(settings: Settings, facts: TopicFacts, on_error: Callable[[KafkaError], None]) -> Producer:
@@ -148,7 +165,11 @@ def new_producer(settings: Settings, facts: TopicFacts, on_error: Callable[[Kafk
 
     (Asked by its first record, librdkafka would hold that for half a second.)
     """
-    client = Producer({**settings, "message.max.bytes": max(facts.max_message_bytes, 1000), "error_cb": on_error})
+    own = {**settings, "message.max.bytes": max(facts.max_message_bytes, 1000), "error_cb": on_error}
+    try:
+        client = Producer(own)
+    except KafkaException as error:
+        raise bad_setting(error.args[0].str()) from None
     with contextlib.suppress(KafkaException):  # only a head start: records wait for a broker by themselves
         client.list_topics(facts.name, timeout=ANSWER_SECONDS)
     return client

@@ -79,7 +79,7 @@ class Dispatch:
 
     def replay(self, paths: Iterable[str], progress: Callable[[], None]) -> None:
         """Send every source to its end, in the order given."""
-        for path in paths:
+        for path in dict.fromkeys(paths):
             shipment = self._open(path, follow=False)
             while not self._manner.stopping() and shipment.step():
                 progress()

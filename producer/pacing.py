@@ -1,5 +1,6 @@
 """When a line is due, and whether it is wanted: `--rate`, `--speed`, `--from` and `--until`."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -44,9 +45,12 @@ def parse_moment(text: str | None, flag: str) -> float | None:
     if text is None:
         return None
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         pass
+    else:
+        if math.isfinite(number):
+            return number
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -86,7 +90,7 @@ class Pace:
         self._clock = clock
         self._origin: float | None = None
         self._first_moment: float | None = None
-        self._sent = 0
+        self._next_by_rate = clock()
 
     @property
     def free(self) -> bool:
@@ -118,9 +122,9 @@ class Pace:
         if self._origin is None:
             self._origin = self._clock()
         due = self._origin
-        if self._rate is not None:
-            due += self._sent / self._rate
-        self._sent += 1
+        if self._rate is not None:  # after a pause the limit holds again: what was not sent then is not made up for
+            due = max(self._next_by_rate, self._clock() - AHEAD_SECONDS)
+            self._next_by_rate = due + 1 / self._rate
         moment = moment_of(line) if self._speed is not None else None
         if moment is not None and self._speed is not None:
             if self._first_moment is None:

@@ -95,7 +95,7 @@ class Publisher:
         for line in lines:
             try:
                 produce(topic, line, None, partition)
-            except BufferError:
+            except (BufferError, KafkaException):
                 self._insist(topic, line, partition=partition)
         self._insist(topic, last, partition=partition, reported=reported)
 

@@ -6,6 +6,7 @@
     │   ├── BrokerDown
     │   └── DatabaseDown
     └── Stop               a person must act: one sentence, one next step, exit status 1
+        ├── NeedsUpgrade   the table is not there yet, or is an older one's
         └── UsageProblem   the command line or a setting is wrong: exit status 2
 
 Anything else is a bug and crashes with its traceback. Nothing here is ever turned into another kind: a service that is
@@ -52,6 +53,13 @@ class Stop(ChatferryError):
 
     def __str__(self) -> str:
         return f"{self.text}. {self.next_step}" if self.next_step else self.text
+
+
+class NeedsUpgrade(Stop):
+    """`chatferry db upgrade` mends it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, "Run: chatferry db upgrade --database ...")
 
 
 class UsageProblem(Stop):

@@ -9,6 +9,16 @@ from schemas.errors import BrokerDown, ChatferryError, Stop, UsageProblem
 
 Settings = dict[str, str | int | float | bool]
 
+_ALIASES = {
+    "metadata.broker.list": "bootstrap.servers",
+    "delivery.timeout.ms": "message.timeout.ms",
+    "request.required.acks": "acks",
+    "queue.buffering.max.ms": "linger.ms",
+    "compression.codec": "compression.type",
+    "sasl.mechanisms": "sasl.mechanism",
+}
+"""librdkafka's second names of settings that we set too (its CONFIGURATION.md)."""
+
 LOG_LEVEL = 2
 """librdkafka's own log, as syslog counts: only what is critical. Its errors reach us through callbacks and are told in
 our words; `-X log_level=7` or `-X debug=...` brings its own back."""
@@ -82,15 +92,35 @@ def base_settings(brokers: str, pass_through: Mapping[str, str], password: str |
     Raises `UsageProblem` when the user's pass-through sets one of those to something else.
     """
     settings: Settings = {"bootstrap.servers": brokers, "log_level": LOG_LEVEL, **forced}
-    for key, value in pass_through.items():
+    for given, value in pass_through.items():
+        key = _ALIASES.get(given, given)
         if key in forced and str(forced[key]).lower() != value.lower():
-            raise UsageProblem(
-                f"-X {key}={value}: the guarantee needs {key}={str(forced[key]).lower()}", "Leave it out"
-            )
+            must = str(forced[key]).lower()
+            raise UsageProblem(f"-X {given}={value}: the guarantee needs {key}={must}", "Leave it out")
         settings[key] = value
     if password is not None and "sasl.password" not in settings:
         settings["sasl.password"] = password
     return settings
+
+
+def no_broker(brokers: str, text: str) -> Stop:
+    """Nobody answers at these addresses."""
+    return Stop(
+        f"No broker answers at {brokers}: {text}",
+        "Check --brokers, and that Kafka runs and its advertised.listeners can be reached from here",
+    )
+
+
+def no_topic(topic: str) -> Stop:
+    """The broker does not know the topic."""
+    return Stop(f"There is no topic {topic!r}", f"Create it: chatferry topics create --topic {topic} --brokers ...")
+
+
+def bad_setting(text: str) -> UsageProblem:
+    """librdkafka does not take a setting."""
+    return UsageProblem(
+        f"librdkafka does not take a setting: {text}", "Check what -X or the settings file passes to it"
+    )
 
 
 def translate(name: str, text: str, what: str) -> ChatferryError:

@@ -26,10 +26,11 @@ class FerryCommand(click.Command):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Parse the command line; a settings file that cannot be read ends here."""
+        as_json = "--json" in args  # parsing takes them away
         try:
             return super().make_context(info_name, args, parent, **extra)
         except Stop as problem:
-            _die(problem, as_json="--json" in args)
+            _die(problem, as_json=as_json)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; the value it returns is the exit status."""

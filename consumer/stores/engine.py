@@ -29,6 +29,8 @@ _DOWN = frozenset(
         *(1205, 1213),  # lock wait timeout, deadlock
     ]
 )
+DENIED = frozenset([1044, 1142, 1143, 1227])  # a right is missing
+
 _NEXT_STEP = {
     1044: "Grant the user SELECT, INSERT and UPDATE on this database's table",
     1045: "Check user and password (CHATFERRY_DATABASE_PASSWORD, or --database-password-file)",

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from consumer.stores.engine import errno_of, explain
+from consumer.stores.engine import DENIED, errno_of, explain
 from schemas.errors import DatabaseDown, Stop
 from schemas.table import TABLE, Base
 
@@ -21,8 +21,6 @@ AUTO, ALWAYS, NEVER = "auto", "always", "never"
 
 LOCK_SECONDS = 5
 """How long the start may wait for others to let go of the table; then the indexes stay."""
-
-_DENIED = frozenset([1142, 1044, 1227])
 
 COLUMN_OF = {str(index.name): next(iter(index.columns)).name for index in Base.metadata.tables[TABLE].indexes}
 """The secondary indexes: name and column."""
@@ -95,7 +93,7 @@ def _drop(connection: Connection) -> list[str]:
             connection.exec_driver_sql(f"ALTER TABLE {TABLE} " + ", ".join(f"DROP INDEX {name}" for name in names))
         connection.commit()
     except DBAPIError as error:
-        if errno_of(error) in _DENIED or isinstance(explain(error), DatabaseDown):
+        if errno_of(error) in DENIED or isinstance(explain(error), DatabaseDown):
             log.info("The indexes of %s stay while rows go in: %s", TABLE, error.orig)
             return []
         raise

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from consumer.stores.engine import errno_of, explain
+from consumer.stores.engine import DENIED, errno_of, explain
 from consumer.stores.isolation import DATA_ERRORS, insert_isolating
 from consumer.stores.mysql_connection import BufferConnection
 from consumer.stores.store import Stored
@@ -29,7 +29,6 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\0": "\\0"})
 _LOCAL_FORBIDDEN = frozenset([1148, 3948, 4166])
 """ER_NOT_ALLOWED_COMMAND, ER_CLIENT_LOCAL_FILES_DISABLED, and MariaDB's "loading of local files is disabled"."""
 
-_DENIED = frozenset([1142])
 _DUPLICATE = 1062
 
 
@@ -87,7 +86,7 @@ class MySQLStore:
                 if errno_of(error) in _LOCAL_FORBIDDEN:
                     log.info("This server forbids LOAD DATA LOCAL: rows go in by INSERT")
                     self._may_load = False
-                elif errno_of(error) not in DATA_ERRORS | _DENIED:  # REPLACE needs DELETE, which INSERT can do without
+                elif errno_of(error) not in DATA_ERRORS | DENIED:  # REPLACE needs DELETE, which INSERT can do without
                     raise
                 repeats = None
             if repeats is None:

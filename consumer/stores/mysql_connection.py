@@ -6,6 +6,7 @@ nothing at all when none was.
 """
 
 import re
+import socket
 from typing import Any, Self
 
 from pymysql.connections import Connection, MySQLResult
@@ -15,6 +16,9 @@ from pymysql.protocol import LoadLocalPacketWrapper
 from schemas.errors import Stop
 
 PACKET_BYTES = 256 << 10
+
+KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 6}
+"""After 30 s of silence ask each 10 s, and give up after the sixth (PyMySQL leaves it at the kernel's 2 h)."""
 
 _INFO = re.compile(r"([A-Z][a-z]+): (\d+)")  # a length byte, which may look like a letter, stands before the first
 
@@ -48,7 +52,15 @@ class BufferConnection(Connection):  # type: ignore[misc] # as above
     def open(cls, arguments: list[Any], options: dict[str, Any]) -> Self:
         """Connect, counting as affected only rows that changed (SQLAlchemy asks for those that matched)."""
         flags = options.pop("client_flag", 0) & ~CLIENT.FOUND_ROWS
-        return cls(*arguments, **options, client_flag=flags)
+        connection = cls(*arguments, **options, client_flag=flags)
+        connection._notice_a_dead_peer()
+        return connection
+
+    def _notice_a_dead_peer(self) -> None:
+        """Have the kernel ask whether a silent server is still there: else a cut cable holds a batch for hours."""
+        if self._sock.family in (socket.AF_INET, socket.AF_INET6):
+            for option, value in KEEPALIVE.items():
+                self._sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def _read_query_result(self, unbuffered: bool = False) -> int | None:
         self._result = None

@@ -3,15 +3,13 @@
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
-from consumer.stores.engine import explain, make_engine
+from consumer.stores.engine import DENIED, errno_of, explain, make_engine
 from consumer.stores.indexes import missing
 from consumer.stores.mysql import MySQLStore
 from consumer.stores.sqlite import SQLiteStore
 from consumer.stores.store import Store
-from schemas.errors import DatabaseDown, Stop
+from schemas.errors import DatabaseDown, NeedsUpgrade, Stop
 from schemas.table import BYTEWISE_COLLATIONS, COLUMNS, REVISION, REVISION_TABLE, TABLE
-
-UPGRADE = "Run: chatferry db upgrade --database ..."
 
 
 def open_store(database: str, password: str | None, *, replace: bool) -> Store:
@@ -20,7 +18,11 @@ def open_store(database: str, password: str | None, *, replace: bool) -> Store:
     Raises `Stop` where the table is not as this version needs it, `DatabaseDown` where the database is away.
     """
     engine = make_engine(database, password)
-    check(engine)
+    try:
+        check(engine)
+    except Exception:
+        engine.dispose()
+        raise
     if engine.dialect.name == "sqlite":
         return SQLiteStore(engine, replace=replace)
     return MySQLStore(engine, replace=replace)
@@ -34,11 +36,9 @@ def check(engine: Engine, *, indexes: bool = False) -> str:
     """
     try:
         with engine.connect() as connection:
-            problem = _table_problem(connection)
-            if problem:
-                raise Stop(problem, UPGRADE)
+            _look_at_table(connection)
             if indexes and (names := missing(connection)):
-                raise Stop(f"The table {TABLE} lacks {' and '.join(names)}: a load did not come to its end", UPGRADE)
+                raise NeedsUpgrade(f"The table {TABLE} lacks {' and '.join(names)}: a load did not come to its end")
             return _revision(connection)
     except DBAPIError as error:
         raise explain(error) or error from error
@@ -67,31 +67,41 @@ def _revision(connection: Connection) -> str:
     try:
         found = connection.execute(text(f"SELECT version_num FROM {REVISION_TABLE}")).scalar()  # noqa: S608 -- a constant
     except DBAPIError as error:
-        said = explain(error)
-        if isinstance(said, Stop) and "denied" in said.text:
+        if isinstance(said := explain(error), DatabaseDown):
+            raise said from None
+        if errno_of(error) in DENIED:
             return REVISION
-        raise Stop(f"The table {TABLE} was not made by chatferry", UPGRADE) from None
-    if found != REVISION:
-        raise Stop(f"The table {TABLE} is of revision {found}, and this chatferry needs {REVISION}", UPGRADE)
+        raise NeedsUpgrade(f"The table {TABLE} has no revision: an upgrade did not come to its end") from None
+    if found is None or found < REVISION:
+        raise NeedsUpgrade(f"The table {TABLE} is of revision {found}, and this chatferry needs {REVISION}")
+    if found > REVISION:
+        raise Stop(
+            f"The table {TABLE} is of revision {found}, newer than this chatferry's {REVISION}", "Use a newer chatferry"
+        )
     return str(found)
 
 
-def _table_problem(connection: Connection) -> str | None:
+def _look_at_table(connection: Connection) -> None:
+    """Raises `NeedsUpgrade` where there is no table, `Stop` where it is not ours."""
     inspector = inspect(connection)
     try:
-        columns = {column["name"]: column for column in inspector.get_columns(TABLE)}
+        columns = {column["name"] for column in inspector.get_columns(TABLE)}
     except NoSuchTableError:
-        return f"There is no table {TABLE}"
-    if missing := [name for name in COLUMNS if name not in columns]:
-        return f"The table {TABLE} has no column {missing[0]}"
-    if inspector.get_pk_constraint(TABLE)["constrained_columns"] != ["id"]:
-        return f"The primary key of {TABLE} is not its id"
+        raise NeedsUpgrade(f"There is no table {TABLE}") from None
     unique = [index["name"] for index in inspector.get_indexes(TABLE) if index["unique"]]
-    if unique:
-        return f"The table {TABLE} has a second unique key, {unique[0]}: its repeats would pass for repeats of an id"
-    if connection.dialect.name != "sqlite" and (collation := _id_collation(connection)) not in BYTEWISE_COLLATIONS:
-        return f"The ids of {TABLE} are compared by {collation}, which takes different ids for the same"
-    return None
+    if missing_columns := [name for name in COLUMNS if name not in columns]:
+        problem = f"has no column {missing_columns[0]}"
+    elif inspector.get_pk_constraint(TABLE)["constrained_columns"] != ["id"]:
+        problem = "has another primary key than its id"
+    elif unique:
+        problem = f"has a second unique key, {unique[0]}: its repeats would pass for repeats of an id"
+    elif connection.dialect.name != "sqlite" and (collation := _id_collation(connection)) not in BYTEWISE_COLLATIONS:
+        problem = f"compares its ids by {collation}, which takes different ids for the same"
+    else:
+        return
+    raise Stop(
+        f"The table {TABLE} {problem}", "Is it chatferry's? Mend it, or move it away and run: chatferry db upgrade"
+    )
 
 
 def _id_collation(connection: Connection) -> str | None:

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
 HEAD_BYTES = 1024
+COMPRESSED_BYTES = 32 << 10  # read at once of a zstd file: what it may grow to at once is bounded by it
 WAIT_SECONDS = 0.2  # how often a read of standard input looks whether it should stop
 
 
@@ -44,8 +45,35 @@ class Identity(NamedTuple):
     inode: int
 
 
-def _zstd(file: BinaryIO) -> Stream:
-    return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+class _Zstd:
+    """Zstandard frames, one after the other. (The library's own reader says nothing where a frame is cut short.)"""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._text = b""
+
+    def read(self, size: int, /) -> bytes:
+        """See `Stream.read`. Raises `EOFError` where the file ends inside a frame."""
+        while not self._text:
+            data = self._file.read(COMPRESSED_BYTES)
+            if not data:
+                if self._frame is not None:
+                    raise EOFError("it ends inside a frame")
+                return b""
+            self._text = self._decompress(data)
+        text, self._text = self._text[:size], self._text[size:]
+        return text
+
+    def _decompress(self, data: bytes) -> bytes:
+        parts = []
+        while data:
+            self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            parts.append(self._frame.decompress(data))
+            if not self._frame.eof:
+                break
+            data, self._frame = self._frame.unused_data, None
+        return b"".join(parts)
 
 
 def _gzip(file: BinaryIO) -> Stream:
@@ -54,7 +82,7 @@ def _gzip(file: BinaryIO) -> Stream:
 
 _MAGIC: list[tuple[bytes, str, Callable[[BinaryIO], Stream]]] = [
     (b"\x1f\x8b", "gzip", _gzip),
-    (b"\x28\xb5\x2f\xfd", "zstd", _zstd),
+    (b"\x28\xb5\x2f\xfd", "zstd", _Zstd),
     (b"\xfd7zXZ\x00", "xz", lzma.LZMAFile),
     (b"BZh", "bzip2", bz2.BZ2File),
 ]
@@ -94,6 +122,8 @@ class Source:
             gzip.BadGzipFile,
             ValueError,
         ) as error:
+            if isinstance(self.raw, StandardInput) and self.raw.stopped:
+                return b""  # not damaged: we did not read on
             raise Stop(
                 f"{self.name}: the {self.compression} data is damaged or cut short at {self.raw_position:,}: {error}",
                 "What came before is safe; fetch the file anew and run again",
@@ -178,6 +208,8 @@ class StandardInput(io.RawIOBase):
         self._descriptor = descriptor
         self._stopping = stopping
         self._peeked = b""
+        self.stopped = False
+        """Whether the end that `read` returned was ours, not the input's."""
 
     def readable(self) -> bool:
         """True: it is for reading only."""
@@ -203,8 +235,9 @@ class StandardInput(io.RawIOBase):
         return len(data)
 
     def _next(self, size: int) -> bytes:
-        while not self._stopping():
+        while not (stopped := self._stopping()):
             ready, _, _ = select.select([self._descriptor], [], [], WAIT_SECONDS)
             if ready:
                 return os.read(self._descriptor, size)
+        self.stopped = stopped
         return b""

@@ -24,6 +24,16 @@ def upgrade() -> None:
         {} if collation is None else {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": collation}
     )
     options |= {key.replace("mysql", "mariadb"): value for key, value in options.items()}
+    there = sa.inspect(op.get_bind())
+    if not there.has_table("chat_messages"):  # MySQL commits each statement: an upgrade may have died after this one
+        _create(name, collation, options)
+    indexes = {index["name"] for index in sa.inspect(op.get_bind()).get_indexes("chat_messages")}
+    for column in ("site_id", "timestamp"):
+        if f"ix_chat_messages_{column}" not in indexes:
+            op.create_index(f"ix_chat_messages_{column}", "chat_messages", [column])
+
+
+def _create(name: sa.String, collation: str | None, options: dict[str, Any]) -> None:
     op.create_table(
         "chat_messages",
         sa.Column("id", name, primary_key=True, nullable=False),
@@ -37,8 +47,6 @@ def upgrade() -> None:
         ),
         **options,
     )
-    op.create_index("ix_chat_messages_site_id", "chat_messages", ["site_id"])
-    op.create_index("ix_chat_messages_timestamp", "chat_messages", ["timestamp"])
 
 
 def downgrade() -> None:
