@@ -1,5 +1,6 @@
 """A worker's process, from its first breath to its exit status. Clients and engine are made here, in the child."""
 
+import contextlib
 import gc
 import logging
 import signal
@@ -25,13 +26,18 @@ def work(order: WorkerOrder, supervisor: Connection) -> None:
     try:
         _run(order, supervisor, stopping)
     except Stop as problem:
-        supervisor.send(WorkerStopped(order.number, problem.text, problem.next_step))
+        _tell(supervisor, WorkerStopped(order.number, problem.text, problem.next_step))
         sys.exit(problem.exit_status)
     except BrokerDown as outage:  # what was waited for as long as it is sensible
-        supervisor.send(WorkerStopped(order.number, str(outage), "See that Kafka is well, then start again"))
+        _tell(supervisor, WorkerStopped(order.number, str(outage), "See that Kafka is well, then start again"))
         sys.exit(1)
     except BrokenPipeError:
         log.warning("the supervisor is gone: ending")
+
+
+def _tell(supervisor: Connection, word: WorkerStopped) -> None:
+    with contextlib.suppress(BrokenPipeError):  # a supervisor that is gone needs no words
+        supervisor.send(word)
 
 
 def _listen(supervisor: Connection) -> Callable[[], bool]:

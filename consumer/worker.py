@@ -81,7 +81,7 @@ class Worker:
             return
         self._break_on_bad_lines(batch)
         stored = self._save(batch)
-        self._dead_letters.send(batch.rejects, self._intake.keep_alive)
+        self._dead_letters.send(batch.rejects, self._hold_on)
         self._report(BatchDone(self._order.number, batch.segments(), stored.rows, stored.repeats))
         self._intake.commit(batch.next_offsets, batch.epochs)
 
@@ -118,9 +118,13 @@ class Worker:
     def _wait(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self._stopping():
-                raise Stopping
-            self._intake.keep_alive()
+            self._hold_on()
+
+    def _hold_on(self) -> None:
+        """Keep our place in the group for a while; told to end, wait no longer."""
+        if self._stopping():
+            raise Stopping
+        self._intake.keep_alive()
 
     def _break_on_bad_lines(self, batch: Batch) -> None:
         """Stop where bad lines come in an unbroken run: then it is the topic or the parser that is wrong."""
@@ -131,7 +135,7 @@ class Worker:
             raise Stop(
                 f"{batch.longest_bad_run:,} bad lines in a row; the last, partition {worst.record.partition()} offset "
                 f"{worst.record.offset()}: {worst.text}",
-                "Is this the right topic? If the lines are bad indeed: --dead-letter-run 0",
+                "Is this the right log or topic, one JSON object a line? If so: --dead-letter-run 0",
             )
 
 

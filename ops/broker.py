@@ -61,6 +61,8 @@ def _find() -> str:
 
 def _start(binary: str, output: IO[bytes]) -> tuple[subprocess.Popen[bytes], str]:
     for _ in range(TRIES):
+        output.seek(0)
+        output.truncate()
         address = f"127.0.0.1:{_free_port()}"
         process = subprocess.Popen(
             [binary, "broker", "--cluster-id", "chatferry", "--listener-url", f"tcp://{address}",
@@ -77,7 +79,7 @@ def _start(binary: str, output: IO[bytes]) -> tuple[subprocess.Popen[bytes], str
         process.kill()
         process.wait()
     output.seek(0)
-    said = output.read().decode("utf-8", "replace").strip()[-300:]
+    said = " ".join(output.read().decode("utf-8", "replace").split())[-300:]
     raise Stop(f"The embedded broker {binary} does not start: {said}", NEXT_STEP)
 
 

@@ -43,7 +43,8 @@ class Reader:
         self._read_bytes = read_bytes
         self._position = start
         self._cutter = LineCutter(limit, start)
-        source.skip_to(start)
+        if start:  # standard input cannot be wound, and never starts elsewhere
+            source.skip_to(start)
 
     def next_block(self) -> Block | None:
         """The next block; None where there is none: at the end (`ended`), or until the file grows."""
