@@ -93,6 +93,8 @@ def consume(**given: Any) -> int:
         emit_json(account)
     else:
         click.echo(sentence(account))
+        if account["dead_letters"]:
+            click.echo(f"The dead letters, with what is wrong with each, are on the topic {dead}")
     return interruption.exit_status
 
 

@@ -36,22 +36,39 @@ class Manifest:
 
     def __init__(self) -> None:
         self._slices: list[Slice] = []
+        self._last: dict[int, int] = {}
         self.ends: dict[int, int] = {}
         """The offset after the last acknowledged line, by partition."""
 
     def settled(self, partition: int, first: int, count: int, pending: Pending) -> None:
         """A slice was acknowledged: see `producer.publisher.Settled`."""
+        last = self._last.get(partition)
+        if last is not None:
+            known = self._slices[last]
+            if known.first + known.lines == first and (known.source, known.start) == (pending.source, pending.start):
+                self._slices[last] = known._replace(lines=known.lines + count)  # keyed lines come one by one
+                self.ends[partition] = first + count
+                return
+        self._last[partition] = len(self._slices)
         self._slices.append(Slice(partition, first, count, pending.source, pending.start, pending.end))
         self.ends[partition] = max(self.ends.get(partition, 0), first + count)
 
     def missing(self, tally: Tally) -> list[Missing]:
-        """The acknowledged lines that no worker reported as stored."""
-        found = []
+        """The acknowledged lines that no worker reported as stored, by the block that they were read in."""
+        found: dict[tuple[str, int, int], int] = {}
         for part in self._slices:
             left = part.first + part.lines - max(tally.covered.get(part.partition, 0), part.first)
             if left > 0:
-                found.append(Missing(part.source, part.start, part.end, left))
-        return found
+                place = (part.source, part.start, part.end)
+                found[place] = found.get(place, 0) + left
+        return [Missing(*place, lines) for place, lines in found.items()]
+
+    def place(self, partition: int, offset: int) -> Slice | None:
+        """The slice that a record belongs to; None for a record that somebody else put there."""
+        for part in self._slices:
+            if part.partition == partition and part.first <= offset < part.first + part.lines:
+                return part
+        return None
 
 
 def account(
@@ -77,7 +94,7 @@ def account(
     }
 
 
-def sentences(values: dict[str, Any]) -> list[str]:
+def sentences(values: dict[str, Any], *, interrupted: bool) -> list[str]:
     """The account for a person."""
     lines = [
         f"{values['lines']:>12,} lines read",
@@ -88,11 +105,14 @@ def sentences(values: dict[str, Any]) -> list[str]:
     ]
     if values["repeats"] and not values["rows"]:
         lines.append(f"{'':>12} Nothing new: the table had every row already.")
-    if values["missing"]:
+    if values["missing"] and interrupted:
+        lines.append(f"{values['missing']:>12,} not stored yet: run the same command again; the table ends exact")
+    elif values["missing"]:
         lines.append(f"{values['missing']:>12,} MISSING: not accounted for")
         lines += [
             f"{'':>12} {m['lines']:,} in {m['source']}, bytes {m['start']:,} to {m['end']:,}"
             for m in values["missing_in"][:10]
         ]
-    lines.append(f"{values['seconds']:>12.1f} s, {values['rows_per_second']:,} rows/s, {values['workers']} worker(s)")
+    workers = "1 worker" if values["workers"] == 1 else f"{values['workers']} workers"
+    lines.append(f"{values['seconds']:>12.1f} s, {values['rows_per_second']:,} rows/s, {workers}")
     return lines

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, Message, TopicPartition
 
+from ops.account import Manifest
 from schemas import topics
 from schemas.errors import Stop
 from schemas.kafka import Settings
@@ -14,12 +15,12 @@ from schemas.kafka import Settings
 SILENCE_SECONDS = 5.0
 
 
-def keep_dead_letters(settings: Settings, topic: str, path: Path) -> Path:
+def keep_dead_letters(settings: Settings, topic: str, path: Path, manifest: Manifest) -> Path:
     """Write every record of the dead-letter topic to `path`, one JSON object a line; returns the path.
 
     `line` holds the bytes as text where they are UTF-8, else `line_base64` holds them; a line that was too large for
-    the topic has a `reference`. Raises `Stop` where the file cannot be
-    written, or the broker does not hand over what it holds.
+    the topic has a `reference`. `file` and `between_bytes` say where it was read. Raises `Stop` where the file cannot
+    be written, or the broker does not hand over what it holds.
     """
     consumer = Consumer(
         {"bootstrap.servers": settings["bootstrap.servers"], "group.id": "chatferry-keep", "enable.auto.commit": False,
@@ -29,7 +30,7 @@ def keep_dead_letters(settings: Settings, topic: str, path: Path) -> Path:
     try:
         with path.open("wb") as file:
             while (message := _next(consumer, topic)) is not None:
-                file.write(msgspec.json.encode(_entry(message)) + b"\n")
+                file.write(msgspec.json.encode(_entry(message, manifest)) + b"\n")
     except OSError as error:
         raise Stop(
             f"Cannot write the dead letters to {path}: {error.strerror}", "Run again where there is room"
@@ -51,7 +52,7 @@ def _next(consumer: Consumer, topic: str) -> Message | None:
     raise Stop(f"Reading the dead letters of {topic}: {error.str()}", "Run again")
 
 
-def _entry(message: Message) -> dict[str, Any]:
+def _entry(message: Message, manifest: Manifest) -> dict[str, Any]:
     headers = {str(header[0]): _text(header[1]) for header in message.headers() or []}
     value = message.value() or b""
     assert isinstance(value, bytes)
@@ -60,6 +61,10 @@ def _entry(message: Message) -> dict[str, Any]:
         "text": headers.get(topics.ERROR_TEXT),
         "stage": headers.get(topics.STAGE),
     }
+    if topics.ORIGIN_OFFSET in headers:
+        origin = manifest.place(int(headers[topics.ORIGIN_PARTITION]), int(headers[topics.ORIGIN_OFFSET]))
+        if origin is not None:
+            entry |= {"file": origin.source, "between_bytes": [origin.start, origin.end]}
     if headers.get(topics.CONTENT) == "reference":
         return {**entry, "reference": msgspec.json.decode(value)}
     try:

@@ -14,7 +14,7 @@ from ops.broker import embedded_broker
 from ops.dead_letter_file import keep_dead_letters
 from ops.loading import Load
 from producer.sources.streams import check_path
-from terminal.command import FerryCommand, emit_json, settings_options
+from terminal.command import FerryCommand, emit_json, required, settings_options
 from terminal.signals import Interruption
 
 DEFAULT_DATABASE = "sqlite:///chat.db"
@@ -37,18 +37,22 @@ def load(files: tuple[str, ...], **given: Any) -> int:
     interruption = Interruption().listen()
     for file in files:
         check_path(file)
-    embedded = not given["brokers"]
+    embedded = not given["brokers"] or not required("brokers", given["brokers"])
     with embedded_broker() if embedded else nullcontext(given["brokers"]) as brokers:
         run = Load(files, brokers, given, interruption)
         run.prepare()
         run.go()
         values = run.account()
         if embedded and values["dead_letters"]:
-            values["dead_letters_file"] = str(
-                keep_dead_letters(run.producer_settings, run.dead, dead_letters_path(given))
-            )
-    _print(values, as_json=given["json"])
-    return interruption.exit_status or (1 if values["missing"] else 0)
+            kept = keep_dead_letters(run.producer_settings, run.dead, dead_letters_path(given), run.manifest)
+            values["dead_letters_file"] = str(kept)
+        elif values["dead_letters"]:
+            values["dead_letter_topic"] = run.dead
+    if run.failure:
+        values["error"] = str(run.failure)
+        click.echo(f"chatferry: {run.failure}", err=True)
+    _print(values, as_json=given["json"], interrupted=bool(interruption))
+    return interruption.exit_status or (1 if values["missing"] or run.failure else 0)
 
 
 def dead_letters_path(given: dict[str, Any]) -> Path:
@@ -61,11 +65,13 @@ def dead_letters_path(given: dict[str, Any]) -> Path:
     return Path(f"{url.database or 'chat'}{suffix}")
 
 
-def _print(values: dict[str, Any], *, as_json: bool) -> None:
+def _print(values: dict[str, Any], *, as_json: bool, interrupted: bool) -> None:
     if as_json:
         emit_json(values)
         return
-    for line in sentences(values):
+    for line in sentences(values, interrupted=interrupted):
         click.echo(line)
     if "dead_letters_file" in values:
         click.echo(f"The dead letters, with what is wrong with each: {values['dead_letters_file']}")
+    if "dead_letter_topic" in values:
+        click.echo(f"The dead letters, with what is wrong with each, are on the topic {values['dead_letter_topic']}")

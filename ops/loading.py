@@ -25,6 +25,7 @@ from producer.pacing import Pace
 from producer.publisher import Publisher, key_of_field
 from producer.shipment import Manner
 from producer.sources.streams import STANDARD_INPUT
+from schemas.errors import Stop
 from schemas.kafka import Settings
 from schemas.reports import WorkerOrder
 from schemas.settings import pass_through, secret
@@ -66,7 +67,8 @@ class Load:
         self.manifest = Manifest()
         self.workers = 0
         self._produced = threading.Event()
-        self._failure: BaseException | None = None
+        self.failure: Stop | None = None
+        self._bug: BaseException | None = None
         self._halt = False
 
     def prepare(self) -> None:
@@ -90,9 +92,10 @@ class Load:
         )
 
     def go(self) -> None:
-        """Send and store until every line is accounted for, or a signal.
+        """Send and store until every line that could be read is accounted for, or a signal.
 
-        The table is made while the first lines are on their way already. Raises `Stop` where a person must act.
+        The table is made while the first lines are on their way already. What ended the reading early, a damaged file,
+        is in `failure` afterwards. Raises `Stop` where the storing cannot go on.
         """
         settings = consumer_settings(self._brokers, self._extra, self._password, "chatferry-load")
         if not self._given["brokers"]:
@@ -116,8 +119,8 @@ class Load:
         finally:
             self._halt = True
             thread.join()
-        if self._failure:
-            raise self._failure
+        if self._bug:
+            raise self._bug
 
     def _orders(self, settings: Settings) -> list[WorkerOrder]:
         partitions = sorted(self._starts)
@@ -126,9 +129,7 @@ class Load:
         self.workers = min(asked, len(partitions))
         dead_letters = dead_letter_settings(self._brokers, self._extra, self._password)
         if not self._given["brokers"]:
-            dead_letters["enable.idempotence"] = (
-                False  # in one process group nothing is lost on the way, and it is slow there
-            )
+            dead_letters["enable.idempotence"] = False  # nothing is lost on the way to the embedded one, and it is slow
         return [
             WorkerOrder(
                 number=number,
@@ -176,8 +177,10 @@ class Load:
                 self._dispatch.replay(self._files, lambda: None)
             finally:
                 self._dispatch.finish(GRACE_SECONDS)
-        except BaseException as failure:  # noqa: BLE001 -- raised again in the main thread
-            self._failure = failure
+        except Stop as failure:
+            self.failure = failure
+        except BaseException as bug:  # noqa: BLE001 -- raised again in the main thread
+            self._bug = bug
         finally:
             self._produced.set()
 
@@ -190,7 +193,7 @@ class Load:
             return False
         totals = self._dispatch.totals
         meter.expect(totals.lines - totals.blank)
-        return self._failure is not None or self.tally.reached(self.manifest.ends)
+        return self._bug is not None or self.tally.reached(self.manifest.ends)
 
     def account(self) -> dict[str, Any]:
         """The account of the load, as of now."""

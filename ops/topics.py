@@ -1,5 +1,6 @@
 """`chatferry topics`: the topic and its dead letters."""
 
+import logging
 import time
 from typing import Any
 
@@ -8,12 +9,14 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from producer.client import ANSWER_SECONDS, admin_client, ask_topic, producer_settings
+from producer.client import ANSWER_SECONDS, Trouble, admin_client, ask_topic, metadata_of, producer_settings
 from schemas.errors import Stop
 from schemas.kafka import Settings, translate
 from schemas.settings import pass_through, secret
 from schemas.topics import HEADER_ROOM, KAFKA_DEFAULT_MAX_MESSAGE_BYTES, dead_letter_topic
 from terminal.command import FerryCommand, emit_json, environment, required, settings_options
+
+log = logging.getLogger(__name__)
 
 
 @click.group()
@@ -45,6 +48,8 @@ def create(**given: Any) -> int:
     else:
         known = "is there already" if topic not in created else "created"
         click.echo(f"{topic} {known}, with {partitions} partitions; bad lines go to {dead}")
+    if topic not in created and partitions != given["partitions"]:
+        log.warning("%s keeps its %d partitions (Kafka's own tools change them)", topic, partitions)
     return 0
 
 
@@ -62,7 +67,9 @@ def create_topics(
     The dead-letter topic takes larger records than the topic, so that a line that fits there fits here with its
     headers. Raises `Stop` where the broker refuses.
     """
-    admin = admin_client(settings)
+    trouble = Trouble()
+    admin = admin_client(settings, trouble.note)
+    metadata_of(admin, settings, trouble)
     copies = replication_factor or -1
     largest: dict[str, str] = {} if max_message_bytes is None else {"max.message.bytes": str(max_message_bytes)}
     created = [topic] if _create(admin, NewTopic(topic, partitions, copies, config=largest)) else []

@@ -131,7 +131,7 @@ class Checkpoint:
         if len(head) != state.head_length or hashlib.sha256(head).hexdigest() != state.head_sha256:
             return "it is not the file that its checkpoint speaks of"
         if self._source.compression is None and not self._ends_a_line(state.offset):
-            return "it was truncated or rewritten since its checkpoint"
+            return "it does not go on where its checkpoint stands (truncated, rewritten, or its last line grew)"
         return None
 
     def _ends_a_line(self, offset: int) -> bool:

@@ -71,7 +71,7 @@ def ask_topic(settings: Settings, topic: str) -> TopicFacts:
     """
     trouble = Trouble()
     admin = admin_client(settings, trouble.note)
-    metadata = _metadata(admin, str(settings["bootstrap.servers"]), trouble)
+    metadata = metadata_of(admin, settings, trouble)
     if topic not in metadata.topics or metadata.topics[topic].error is not None:
         raise no_topic(topic)
     own = settings.get("message.max.bytes")
@@ -110,7 +110,12 @@ def admin_client(settings: Settings, on_error: Callable[[KafkaError], None] | No
         raise bad_setting(error.args[0].str()) from None
 
 
-def _metadata(admin: AdminClient, brokers: str, trouble: Trouble) -> ClusterMetadata:
+def metadata_of(admin: AdminClient, settings: Settings, trouble: Trouble) -> ClusterMetadata:
+    """What the cluster is made of.
+
+    Raises `Stop` where no broker answers, or it refuses us.
+    """
+    brokers = str(settings["bootstrap.servers"])
     try:
         return admin.list_topics(timeout=ANSWER_SECONDS)
     except KafkaException as error:

@@ -4,6 +4,7 @@
 import keyword
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ import msgspec
 from schemas.errors import ServiceDown, Stop, UsageProblem
 from schemas.settings import DEFAULT_FILE, ENVIRONMENT_PREFIX, SETTINGS, Setting, read_file
 from terminal.logs import set_up_logs
+
+BROKER = re.compile(r"([A-Z0-9_]+://)?[^,\s]+:[0-9]+")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -149,6 +152,10 @@ def required(setting: str, value: str | None) -> str:
         raise UsageProblem(
             f"{declared.flag} is not set ({declared.help.split('.')[0]})",
             f"Give {declared.flag} {declared.metavar or ''}, or set {declared.variable}",
+        )
+    if setting == "brokers" and not all(BROKER.fullmatch(broker.strip()) for broker in value.split(",")):
+        raise UsageProblem(
+            f"--brokers {value}: not of the form HOST:PORT or HOST:PORT,HOST:PORT", "Name the port too, usually 9092"
         )
     return value
 

@@ -38,6 +38,7 @@ class Reader:
         self.source = source
         self.ended = False
         self.generation = 0
+        self._rotated = False
         self._follow = follow
         self._limit = limit
         self._read_bytes = read_bytes
@@ -56,6 +57,7 @@ class Reader:
             self.ended = True
             return None
         self._look_for_truncation()
+        self._look_for_rotation()
         return None
 
     def last_block(self) -> Block | None:
@@ -66,6 +68,21 @@ class Reader:
     def held(self) -> int:
         """Bytes read of a last line that has no newline yet."""
         return self._cutter.held
+
+    def _look_for_rotation(self) -> None:
+        """Say it, once, when another file stands where this one was opened, or none."""
+        if self._rotated or self.source.path is None or self.source.identity is None:
+            return
+        try:
+            status = os.stat(self.source.path)  # noqa: PTH116 -- a path that is not UTF-8 stays a str here
+            self._rotated = (status.st_dev, status.st_ino) != self.source.identity
+        except FileNotFoundError:
+            self._rotated = True
+        if self._rotated:
+            log.warning(
+                "%s was renamed or removed: a new file of that name is not followed; start again for it",
+                self.source.name,
+            )
 
     def _look_for_truncation(self) -> None:
         size = os.fstat(self.source.raw.fileno()).st_size

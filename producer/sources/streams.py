@@ -97,6 +97,8 @@ class Source:
 
     def __init__(self, name: str, raw: io.RawIOBase, identity: Identity | None, size: int | None, head: bytes) -> None:
         self.name = name
+        self.path: str | None = None
+        """Where it was opened; None for standard input."""
         self.identity = identity
         self.size = size
         self.raw = raw
@@ -172,6 +174,7 @@ def open_source(path: str, stopping: Callable[[], bool]) -> Source:
     except OSError as error:
         raise _unreadable(name, error) from None
     source = Source(name, raw, Identity(status.st_dev, status.st_ino), status.st_size, os.pread(raw.fileno(), 6, 0))
+    source.path = path
     if source.compression:
         log.debug("%s is compressed with %s", name, source.compression)
     return source
