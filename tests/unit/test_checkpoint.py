@@ -144,13 +144,13 @@ def test_unterminated_last_line_that_grew_is_read_from_the_start(
     log.write_bytes(LOG + b'{"id":')
     save(folder, log, len(LOG) + 6)
     log.write_bytes(LOG + b'{"id":"x"}\n')
-    assert "truncated or rewritten" in refused(folder, log, caplog)
+    assert "(truncated, rewritten, or its last line grew)" in refused(folder, log, caplog)
 
 
 def test_truncated_log_is_read_from_the_start(folder: Path, log: Path, caplog: pytest.LogCaptureFixture) -> None:
     save(folder, log, 150 * LINE)
     log.write_bytes(LOG[: 100 * LINE])
-    assert "truncated or rewritten" in refused(folder, log, caplog)
+    assert "(truncated, rewritten, or its last line grew)" in refused(folder, log, caplog)
 
 
 def test_emptied_log_is_read_from_the_start(folder: Path, log: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -174,17 +174,17 @@ def test_rewritten_log_with_the_same_head_is_read_from_the_start(
 ) -> None:
     save(folder, log, 150 * LINE)
     log.write_bytes(LOG[: 50 * LINE] + b"x" + LOG[50 * LINE :])
-    assert "truncated or rewritten" in refused(folder, log, caplog)
+    assert "(truncated, rewritten, or its last line grew)" in refused(folder, log, caplog)
 
 
 def test_offset_past_the_end_is_read_from_the_start(folder: Path, log: Path, caplog: pytest.LogCaptureFixture) -> None:
     save(folder, log, len(LOG) + 1)
-    assert "truncated or rewritten" in refused(folder, log, caplog)
+    assert "(truncated, rewritten, or its last line grew)" in refused(folder, log, caplog)
 
 
 def test_offset_within_a_line_is_read_from_the_start(folder: Path, log: Path, caplog: pytest.LogCaptureFixture) -> None:
     save(folder, log, 10 * LINE - 1)
-    assert "truncated or rewritten" in refused(folder, log, caplog)
+    assert "(truncated, rewritten, or its last line grew)" in refused(folder, log, caplog)
 
 
 @pytest.mark.parametrize(
