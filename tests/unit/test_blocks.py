@@ -282,6 +282,11 @@ def test_carriage_return_does_not_count_to_the_limit() -> None:
     assert one_block(b"12345\r\n123456\r\n", limit=5) == Block([b"12345"], 15, 2, 0, [oversize(7, b"123456")])
 
 
+@pytest.mark.parametrize("cut", range(8))
+def test_line_at_the_limit_cut_anywhere_is_sent(cut: int) -> None:
+    assert read(b"12345\r\nx\n", limit=5, sizes=[cut]) == Reading([b"12345", b"x"], 2)
+
+
 @pytest.mark.parametrize("cut", range(16))
 def test_line_over_the_limit_cut_anywhere_is_the_same_reference(cut: int) -> None:
     reading = read(b"a\n12345678\r\nbc\n\n", limit=5, sizes=[cut])

@@ -139,6 +139,8 @@ SECRET_KEYS = [
     "sasl.oauthbearer.assertion.private.key.passphrase",
     "sasl.oauthbearer.assertion.private.key.pem",
     "sasl.jaas.config",
+    "some.token",
+    "some.passphrase",
 ]
 
 
