@@ -245,7 +245,7 @@ Row = tuple[str, str, str, str, str, str | None]
 NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 SURROGATE = re.compile("[\ud800-\udfff]")  # halves of pairs: no text, and no UTF-8 can hold them
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LIMITS = (-62_135_596_800, 253_402_300_799)  # Unix seconds of the years 1 to 9999
+LIMITS = (-62_135_596_800, 253_402_300_800)  # Unix seconds: the start of year 1 and of year 10000
 NAME_LENGTH = 255  # characters that the columns id, from and site_id hold
 
 
@@ -275,10 +275,10 @@ def _moment(value: object) -> str:
     text = value if isinstance(value, str) else str(value)
     if isinstance(value, bool) or not NUMBER.fullmatch(text):
         raise BadLineError("timestamp")
-    seconds = Decimal(text)
-    if not LIMITS[0] <= seconds < LIMITS[1]:
+    microseconds = round(Decimal(text) * 1_000_000)
+    if not LIMITS[0] * 1_000_000 <= microseconds < LIMITS[1] * 1_000_000:
         raise BadLineError("timestamp")
-    moment = EPOCH + timedelta(microseconds=round(seconds * 1_000_000))
+    moment = EPOCH + timedelta(microseconds=microseconds)
     return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
@@ -296,7 +296,7 @@ def parse(line: bytes) -> Row:
     """The row of one line, without its newline; raises BadLineError when it is not a message."""
     fields = _fields(line)
     identifier, sender, kind, site = (_string(fields, name) for name in ("id", "from", "type", "site_id"))
-    data = None if fields.get("data") is None else _string(fields, "data")
+    data = _string(fields, "data") if "data" in fields else None
     if kind not in {"message", "status"} or max(map(len, (identifier, sender, site))) > NAME_LENGTH:
         raise BadLineError("a value out of its range")
     return identifier, sender, kind, site, _moment(fields.get("timestamp")), data
