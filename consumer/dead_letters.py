@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 ACKNOWLEDGE_SECONDS = 30.0
 """How long the dead-letter topic may take before the worker stops, with nothing committed."""
 
+HEAD_START_SECONDS = 1.0
+"""How long a new client may ask for the topic: meanwhile nobody looks whether the worker should end."""
+
 FORCED: Settings = {"enable.idempotence": True, "acks": "all"}
 
 LIMIT = 1_000_000_000
@@ -87,7 +90,7 @@ class DeadLetters:
     def _connect(self) -> Producer:
         client = Producer(self._settings)
         with contextlib.suppress(KafkaException):  # only a head start: else it learns of the topic half a second later
-            client.list_topics(self._topic, timeout=ACKNOWLEDGE_SECONDS)
+            client.list_topics(self._topic, timeout=HEAD_START_SECONDS)
         return client
 
     def _hand_over(
