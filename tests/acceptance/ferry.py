@@ -6,6 +6,7 @@ imports the product.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ PROGRAM = str(Path(sys.executable).with_name("chatferry"))
 SECONDS = 60.0
 POLL_SECONDS = 0.02
 SILENCE_SECONDS = 10.0
+LOG_LINE = re.compile(r"\d\d:\d\d:\d\d \S+ [A-Z]+ |chatferry: ending safely")
 
 
 def wait_until(holds: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
@@ -58,11 +60,11 @@ class Result:
 
     @property
     def error(self) -> str:
-        """The one line on stderr in which an error is told; fails where there is not exactly one, or a traceback."""
-        assert "Traceback" not in self.err, self.err
-        told = [line for line in self.err.splitlines() if line.startswith("chatferry: ")]
-        assert len(told) == 1, self.err
-        return told[0]
+        """The one line on stderr in which an error is told; fails where anything but log lines stands beside it."""
+        *before, told = self.err.removesuffix("\n").split("\n")
+        assert told.startswith("chatferry: "), self.err
+        assert all(LOG_LINE.match(line) for line in before), self.err
+        return told
 
 
 class Running:
