@@ -15,6 +15,9 @@ FORCED: Settings = {
     "enable.partition.eof": True,
 }
 
+FIRST_ANSWER_SECONDS = 5.0
+"""How long the first answer of a broker may take before the person is told that there is none."""
+
 CLASSIC: Settings = {
     "group.protocol": "classic",
     "partition.assignment.strategy": "cooperative-sticky",
@@ -72,7 +75,7 @@ class TopicView:
         except KafkaException as error:
             raise bad_setting(error.args[0].str()) from None
         try:
-            metadata = self._consumer.list_topics(timeout=ANSWER_SECONDS)
+            metadata = self._consumer.list_topics(timeout=FIRST_ANSWER_SECONDS)
         except KafkaException as error:
             raise self._trouble or no_broker(str(settings["bootstrap.servers"]), error.args[0].str()) from None
         if topic not in metadata.topics or metadata.topics[topic].error is not None:

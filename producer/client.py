@@ -18,8 +18,11 @@ from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD
 
 log = logging.getLogger(__name__)
 
-ANSWER_SECONDS = 10.0
+FIRST_ANSWER_SECONDS = 5.0
 """How long the first answer of a broker may take before the person is told that there is none."""
+
+ANSWER_SECONDS = 10.0
+"""How long an answer may take after that."""
 
 QUEUE_MESSAGES = 200_000
 QUEUE_KILOBYTES = 64 << 10
@@ -117,7 +120,7 @@ def metadata_of(admin: AdminClient, settings: Settings, trouble: Trouble) -> Clu
     """
     brokers = str(settings["bootstrap.servers"])
     try:
-        return admin.list_topics(timeout=ANSWER_SECONDS)
+        return admin.list_topics(timeout=FIRST_ANSWER_SECONDS)
     except KafkaException as error:
         said = trouble.explain(f"Cannot use the brokers at {brokers}")
         if isinstance(said, Stop):
