@@ -4,6 +4,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 ACKNOWLEDGE_SECONDS = 30.0
 """How long the dead-letter topic may take before the worker stops, with nothing committed."""
 
+MISSING_SECONDS = 3.0
+"""How long the topic may be unknown: a broker that makes topics by itself takes a moment."""
+
 HEAD_START_SECONDS = 1.0
 """How long a new client may ask for the topic: meanwhile nobody looks whether the worker should end."""
 
@@ -26,6 +30,7 @@ LIMIT = 1_000_000_000
 """The client's own size limit: librdkafka's maximum. The topic judges, not the client."""
 
 TOO_LARGE = "MSG_SIZE_TOO_LARGE"
+MISSING = frozenset(["_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART"])
 
 
 def dead_letter_settings(brokers: str, pass_through: dict[str, str], password: str | None) -> Settings:
@@ -60,23 +65,22 @@ class DeadLetters:
         """
         if not rejects:
             return
-        too_large = [reject for reject, error in self._attempt(rejects, self._exact, keep_alive) if error == TOO_LARGE]
-        still = self._attempt(too_large, self._reference, keep_alive)
-        if still:
-            raise Stop(
-                f"The dead-letter topic {self._topic} does not even take a reference",
-                "Raise its max.message.bytes",
-            )
+        for reject in self._attempt(rejects, self._exact, keep_alive):
+            alone = self._attempt([reject], self._exact, keep_alive)  # it was refused with all that went beside it
+            if alone and self._attempt(alone, self._reference, keep_alive):
+                raise Stop(
+                    f"The dead-letter topic {self._topic} does not even take a reference",
+                    "Raise its max.message.bytes",
+                )
 
     def _attempt(
         self,
         rejects: Sequence[Reject],
         value_of: Callable[[Record], tuple[bytes | None, str]],
         keep_alive: Callable[[], None],
-    ) -> list[tuple[Reject, str]]:
-        """Send all; returns those that were too large. Raises `Stop` for any other failure."""
-        if not rejects:
-            return []
+    ) -> list[Reject]:
+        """Send all; returns those that were too large, they or the batch they went in. Raises `Stop` for any other
+        failure."""
         failures: list[tuple[Reject, KafkaError]] = []
         client = self._client = self._client or self._connect()
         for reject in rejects:
@@ -85,12 +89,18 @@ class DeadLetters:
         for _, error in failures:
             if error.name() != TOO_LARGE:
                 self._give_up(error)
-        return [(reject, error.name()) for reject, error in failures]
+        return [reject for reject, _ in failures]
 
     def _connect(self) -> Producer:
         client = Producer(self._settings)
+        deadline = time.monotonic() + MISSING_SECONDS
         with contextlib.suppress(KafkaException):  # only a head start: else it learns of the topic half a second later
-            client.list_topics(self._topic, timeout=HEAD_START_SECONDS)
+            while error := client.list_topics(self._topic, timeout=HEAD_START_SECONDS).topics[self._topic].error:
+                if error.name() not in MISSING:
+                    break
+                if time.monotonic() > deadline:
+                    self._give_up(error)
+                time.sleep(0.1)
         return client
 
     def _hand_over(
@@ -135,10 +145,10 @@ class DeadLetters:
                     "See that Kafka is well, then start again",
                 )
 
-    def _give_up(self, error: KafkaError) -> None:
+    def _give_up(self, error: KafkaError) -> NoReturn:
         said = translate(error.name(), error.str(), f"The dead-letter topic {self._topic} does not take a bad line")
         next_step = said.next_step if isinstance(said, Stop) else "See that Kafka is well, then start again"
-        if error.name() in ("_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART"):
+        if error.name() in MISSING:
             next_step = f"Create it: chatferry topics create --topic {self._origin} --dead-letter-topic {self._topic}"
         raise Stop(f"{said.args[0]}; no offset was committed", next_step)
 

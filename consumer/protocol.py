@@ -144,16 +144,17 @@ class _Answer:
         return values
 
     def _varint(self) -> int:
-        value = shift = 0
-        while True:
+        value = 0
+        for shift in range(0, 35, 7):  # 32 bits at most
             byte = self._data[self._at]
             self._at += 1
             value |= (byte & 127) << shift
             if byte < 128:
                 return value
-            shift += 7
+        raise ValueError("a number that does not end")
 
     def _skip_tags(self) -> None:
         for _ in range(self._varint()):
             self._varint()
-            self._at += self._varint()
+            size = self._varint()  # moves on by itself
+            self._at += size

@@ -58,6 +58,7 @@ class Checkpoint:
         self._source = source
         self._topic = topic
         self._saved = -1
+        self._head = source.head()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = self._take_lock(self.path.with_suffix(".lock"))
@@ -103,7 +104,7 @@ class Checkpoint:
 
     def _read(self) -> State | None:
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -147,9 +148,9 @@ class Checkpoint:
         """
         if offset == self._saved:
             return
-        head = self._source.head()
-        digest = hashlib.sha256(head).hexdigest()
-        state = State(self._source.name, self._topic, offset, len(head), digest)
+        self._head = self._grown_head()
+        digest = hashlib.sha256(self._head).hexdigest()
+        state = State(self._source.name, self._topic, offset, len(self._head), digest)
         temporary = self.path.with_suffix(".new")
         try:
             self._write(temporary, msgspec.json.encode(state))
@@ -163,6 +164,15 @@ class Checkpoint:
                 "Make room; the next run goes on from the checkpoint before",
             ) from None
         self._saved = offset
+
+    def _grown_head(self) -> bytes:
+        """The first bytes as they were read: more where the file grew, but not those of a file rewritten meanwhile."""
+        now = self._source.head()
+        return now if now.startswith(self._head) else self._head
+
+    def start_over(self) -> None:
+        """The file was truncated, and is read from its start: its first bytes are others now."""
+        self._head = b""
 
     @staticmethod
     def _write(path: Path, content: bytes) -> None:

@@ -45,7 +45,7 @@ def parse_moment(text: str | None, flag: str) -> float | None:
     if text is None:
         return None
     try:
-        number = float(text)
+        number = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         pass
     else:

@@ -75,6 +75,8 @@ class Shipment:
         """The file was truncated: what is in flight of the old one counts for nothing in the new one."""
         self._generation = self.reader.generation
         self.ledger = Ledger(self.name, 0)
+        if self._checkpoint:
+            self._checkpoint.start_over()
 
     def _send(self, block: Block) -> None:
         lines, outside = self._wanted(block.lines)

@@ -7,7 +7,7 @@ default.
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,11 +148,26 @@ def read_file(path: Path) -> dict[str, Any]:
     for name, value in values.items():
         if name not in SETTINGS:
             raise UsageProblem(f"{path}: unknown setting {name!r}", "`chatferry config show` lists them all")
+        if isinstance(value, list) and name != "librdkafka":
+            raise UsageProblem(f"{path}: {name} takes one value, not a list")
+        if name == "librdkafka" and not isinstance(value, dict | list):
+            raise UsageProblem(f"{path}: librdkafka is a table", 'For example [librdkafka] and then "linger.ms" = 5')
+        if SETTINGS[name].kind in (str, Path) and isinstance(value, int | float) and not isinstance(value, bool):
+            values[name] = str(value)
         if isinstance(value, dict):
             if name != "librdkafka":
                 raise UsageProblem(f"{path}: {name} takes one value, not a table")
-            values[name] = [f"{key}={_librdkafka_text(item)}" for key, item in value.items()]
+            values[name] = [f"{key}={_librdkafka_text(item)}" for key, item in _flat(value)]
     return values
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The entries of a table by their dotted names: TOML makes tables of a name's dots where it is not quoted."""
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _librdkafka_text(value: object) -> str:
@@ -186,8 +201,10 @@ def redact(name: str, value: Any, database_hidden: str | None = None) -> Any:
 
 def _redact_pair(pair: str) -> str:
     key, equals, value = pair.partition("=")
+    if not re.fullmatch(r"[a-z][a-z._]*", key):
+        return REDACTED  # what it is nobody knows
     if not equals:
-        return f"{key[:20]}"
+        return key
     return f"{key}={REDACTED if SECRET_KEY.search(key) else value}"
 
 

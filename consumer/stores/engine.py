@@ -100,7 +100,9 @@ def _parse(database: str, password: str | None) -> URL:
 def shown(database: str) -> str:
     """The URL without its password."""
     try:
-        return make_url(database).render_as_string(hide_password=True)
+        url = make_url(database)
+        url = url.difference_update_query([name for name in url.query if "pass" in name.lower()])
+        return url.render_as_string(hide_password=True)
     except ArgumentError:
         return "(not a URL)"
 

@@ -42,7 +42,7 @@ class LineCutter:
     @property
     def held(self) -> int:
         """Bytes of a line that has no newline yet."""
-        return self._long.length if self._long else self._carried
+        return self._long.raw_length if self._long else self._carried
 
     def feed(self, data: bytes) -> Block | None:
         """The whole lines that `data` completes; None where it completes none."""
@@ -70,6 +70,10 @@ class LineCutter:
         end = self._line_start + self._carried
         line_bytes = b"".join(self._carry)
         self._carry, self._carried, self._line_start = [], 0, end
+        if len(line_bytes) > self._limit:
+            passing = _LongLine(end - len(line_bytes))
+            passing.add(line_bytes)
+            return Block([], end, 1, 0, [passing.close(terminated=False)])
         blank = line_bytes.isspace()
         return Block([] if blank else [line_bytes], end, 1, int(blank), [])
 

@@ -185,7 +185,10 @@ def check_path(path: str) -> str:
 
     Raises `Stop` where it is not, before any work is begun.
     """
-    name = os.fsencode(path).decode("utf-8", "backslashreplace")
+    name = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode()
+        for c in os.fsencode(path).decode("utf-8", "backslashreplace")
+    )
     if path == STANDARD_INPUT:
         return name
     try:
