@@ -169,7 +169,10 @@ class Publisher:
 
         Raises `Stop` when one of them, or the client itself, says that this cannot go on.
         """
-        self._client.poll(seconds)
+        try:
+            self._client.poll(seconds)
+        except KafkaException as error:  # how a fatal error of the client comes to light
+            raise self._explain(error.args[0]) from None
         if self._failure is not None:
             raise self._explain(self._failure)
         if len(self._client) == 0:

@@ -201,7 +201,7 @@ def redact(name: str, value: Any, database_hidden: str | None = None) -> Any:
 
 def _redact_pair(pair: str) -> str:
     key, equals, value = pair.partition("=")
-    if not re.fullmatch(r"[a-z][a-z._]*", key):
+    if not re.fullmatch(r"[A-Za-z][\w.]*", key, re.ASCII):
         return REDACTED  # what it is nobody knows
     if not equals:
         return key

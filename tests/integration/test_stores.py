@@ -85,7 +85,7 @@ def own_server(*options: str) -> Iterator[MariaDB]:
 @pytest.fixture(scope="module")
 def loading_server() -> Iterator[MariaDB]:
     """Of this module's own, since its tests change the server's variables."""
-    with own_server("--net-read-timeout=5", "--net-write-timeout=5") as server:  # a killed session may wait for the rest
+    with own_server("--net-read-timeout=5", "--net-write-timeout=5") as server:  # a killed session waits
         yield server
 
 

@@ -1,0 +1,137 @@
+"""What may befall a producer, and that no line is lost by it."""
+
+import json
+import random
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+
+from tests.acceptance.ferry import Ferry, lines_of, message, values, wait_until
+from tests.services.kafka import Kafka
+
+
+def offset_of(state: Path) -> int:
+    """The byte that the only checkpoint in the folder stands at; 0 where there is none yet."""
+    for file in state.glob("*.json"):
+        return int(json.loads(file.read_bytes())["offset"])
+    return 0
+
+
+def test_a_record_refused_within_a_slice_stops_the_producer_before_the_checkpoint_passes_it(
+    kafka: Any, topic: str, tmp_path: Path
+) -> None:
+    """One report a slice is enough only because a refused record stops the client: this is where that is held."""
+    ferry = Ferry(tmp_path)
+    place = ["--brokers", kafka.brokers, "--topic", topic]
+    ferry.run("topics", "create", *place, "--partitions", "1")
+    rng = random.Random(1)
+    small = [message(number) for number in range(300)]
+    large = message(300, data=rng.randbytes(30_000).hex())  # no compression makes it fit
+    after = [message(number) for number in range(301, 600)]
+    log = tmp_path / "chat.jsonl"
+    log.write_bytes(b"\n".join([*small, large, *after]) + b"\n")
+    admin = AdminClient({"bootstrap.servers": kafka.brokers})
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    limit = ConfigEntry("max.message.bytes", "20000", incremental_operation=AlterConfigOpType.SET)
+    resource.add_incremental_config(limit)
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result()
+    # The client is told that larger records fit, as it believes when the limit is lowered under its hands.
+    result = ferry.run("produce", log, *place, "--state", tmp_path / "s", "-X", "message.max.bytes=1000000", check=1)
+    assert "Start again: it goes on from the checkpoint" in result.err
+    assert "Traceback" not in result.err
+    assert offset_of(tmp_path / "s") <= len(b"\n".join(small)) + 1
+    arrived = Counter(values(kafka.brokers, topic))
+    assert large not in arrived
+    # Told of the limit it sends all the others, and a reference to the one that does not fit.
+    account = ferry.run("produce", log, *place, "--state", tmp_path / "s", "--json").json
+    assert account["oversize"] == 1
+    assert set(values(kafka.brokers, topic)) == {*small, *after}
+
+
+def test_a_broker_killed_and_started_again_loses_and_doubles_nothing(server_directory: Path, tmp_path: Path) -> None:
+    ferry = Ferry(tmp_path)
+    log = tmp_path / "chat.jsonl"
+    log.write_bytes(b"".join(message(number) + b"\n" for number in range(40_000)))
+    with Kafka(server_directory) as kafka:
+        place = ["--brokers", kafka.brokers, "--topic", "t"]
+        ferry.run("topics", "create", *place)
+        running = ferry.start("produce", log, *place, "--state", tmp_path / "s", "--rate", "8000", "--json")
+        running.wait_until(lambda: offset_of(tmp_path / "s") > 0, "the first checkpoint")
+        kafka.kill()
+        before = offset_of(tmp_path / "s")
+        kafka.start()
+        result = running.wait()
+        assert result.status == 0, result.err
+        assert 0 < before < log.stat().st_size  # it was killed in the middle
+        assert result.json["acknowledged"] == 40_000
+        assert Counter(values(kafka.brokers, "t")) == Counter(lines_of(log))
+
+
+def test_a_broker_that_stops_answering_for_a_while_costs_time_only(server_directory: Path, tmp_path: Path) -> None:
+    ferry = Ferry(tmp_path)
+    log = tmp_path / "chat.jsonl"
+    log.write_bytes(b"".join(message(number) + b"\n" for number in range(20_000)))
+    with Kafka(server_directory) as kafka:
+        place = ["--brokers", kafka.brokers, "--topic", "t"]
+        ferry.run("topics", "create", *place)
+        running = ferry.start("produce", log, *place, "--state", tmp_path / "s", "--rate", "8000", "--json")
+        running.wait_until(lambda: offset_of(tmp_path / "s") > 0, "the first checkpoint")
+        kafka.pause()
+        stood = offset_of(tmp_path / "s")
+        try:
+            running.wait_until(lambda: "Nothing acknowledged" in running.err, "the word that it waits")
+            assert offset_of(tmp_path / "s") - stood < 1 << 20  # what was acknowledged before, and no more
+        finally:
+            kafka.resume()
+        assert running.wait().json["acknowledged"] == 20_000
+        assert Counter(values(kafka.brokers, "t")) == Counter(lines_of(log))
+
+
+def test_a_producer_killed_five_times_sends_every_line_and_leaves_no_gap(
+    kafka: Any, topic: str, tmp_path: Path
+) -> None:
+    ferry = Ferry(tmp_path)
+    log = tmp_path / "chat.jsonl"
+    log.write_bytes(b"".join(message(number) + b"\n" for number in range(30_000)))
+    place = ["--brokers", kafka.brokers, "--topic", topic]
+    state = tmp_path / "s"
+    ferry.run("topics", "create", *place)
+    for _ in range(5):
+        stood = offset_of(state)
+        running = ferry.start("produce", log, *place, "--state", state, "--rate", "5000")
+        running.wait_until(lambda stood=stood: offset_of(state) > stood, "the checkpoint moves")  # type: ignore[misc]
+        assert running.end(signal.SIGKILL).status == -signal.SIGKILL
+    ferry.run("produce", log, *place, "--state", state)
+    assert offset_of(state) == log.stat().st_size
+    arrived = Counter(values(kafka.brokers, topic))
+    assert set(arrived) == set(lines_of(log))
+    assert sum(arrived.values()) > 30_000  # something was in flight, and sent again
+
+
+def test_a_state_folder_without_room_stops_the_producer_and_keeps_the_old_checkpoint(
+    kafka: Any, topic: str, tmp_path: Path
+) -> None:
+    ferry = Ferry(tmp_path)
+    log = tmp_path / "chat.jsonl"
+    log.write_bytes(message(1) + b"\n")
+    place = ["--brokers", kafka.brokers, "--topic", topic]
+    state = tmp_path / "s"
+    ferry.run("topics", "create", *place)
+    ferry.run("produce", log, *place, "--state", state)
+    before = offset_of(state)
+    (kept,) = state.glob("*.json")
+    kept.with_suffix(".new").mkdir()  # the new file cannot be written
+    with log.open("ab") as more:
+        more.write(message(2) + b"\n")
+    told = ferry.run("produce", log, *place, "--state", state, check=1).error
+    assert "Cannot write the checkpoint" in told
+    assert offset_of(state) == before
+    kept.with_suffix(".new").rmdir()
+    wait_until(lambda: not kept.with_suffix(".new").exists(), "the folder is free")
+    assert ferry.run("produce", log, *place, "--state", state, "--json").json["lines"] == 1
