@@ -1,0 +1,240 @@
+"""Workers that die or freeze at one exact point, and what a test needs to look at Kafka from outside.
+
+A rigged worker is the real one, of real parts, in a process of its own; one of the parts does its work in full and
+then sends its own process a signal.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from enum import Enum
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Self
+
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewTopic
+
+from consumer.batch import Reject
+from consumer.client import consumer_settings, with_protocol
+from consumer.dead_letters import DeadLetters, dead_letter_settings
+from consumer.intake import Intake
+from consumer.process import work
+from consumer.stores.opening import open_store
+from consumer.stores.store import Store, Stored
+from consumer.worker import Worker
+from schemas.message import Row
+from schemas.reports import BatchDone, WorkerOrder, WorkerStopped
+from terminal.logs import set_up_logs
+from tests.acceptance.ferry import SECONDS, wait_until
+
+
+class Fault(Enum):
+    """Where the rigged worker sends itself a signal: each once, at the first batch."""
+
+    NONE = 0
+    KILL_AFTER_DATABASE_COMMIT = 1
+    STOP_AFTER_DATABASE_COMMIT = 2
+    KILL_AFTER_DEAD_LETTER_ACKNOWLEDGEMENT = 3
+
+
+class RiggedStore:
+    """A real store that sends its process a signal after the first batch is durable."""
+
+    def __init__(self, store: Store, number: signal.Signals) -> None:
+        self._store = store
+        self._number: signal.Signals | None = number
+
+    def prepare(self, rows: Sequence[Row]) -> Sequence[Any]:
+        return self._store.prepare(rows)
+
+    def save(self, rows: Sequence[Row], prepared: Sequence[Any]) -> Stored:
+        stored = self._store.save(rows, prepared)
+        number, self._number = self._number, None
+        if number is not None:
+            os.kill(os.getpid(), number)
+        return stored
+
+    def close(self) -> None:
+        self._store.close()
+
+
+class RiggedDeadLetters(DeadLetters):
+    """Real dead letters that kill their process when the first ones are acknowledged."""
+
+    def send(self, rejects: Sequence[Reject], keep_alive: Callable[[], None]) -> None:
+        super().send(rejects, keep_alive)
+        if rejects:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def rigged_work(order: WorkerOrder, supervisor: Connection, log: str, fault: Fault) -> None:
+    """As `consumer.process.work`, with one part exchanged. `log` is the file that gets stderr."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, sys.stderr.fileno())
+    if fault is Fault.NONE:
+        work(order, supervisor)
+        return
+    set_up_logs(order.log_level, f"rigged-{order.number}")
+    store = open_store(order.database, order.database_password, replace=order.replace)
+    letters = DeadLetters(order.dead_letter_kafka, order.dead_letter_topic, order.topic)
+    if fault is Fault.KILL_AFTER_DATABASE_COMMIT:
+        store = RiggedStore(store, signal.SIGKILL)
+    elif fault is Fault.STOP_AFTER_DATABASE_COMMIT:
+        store = RiggedStore(store, signal.SIGSTOP)
+    else:
+        letters = RiggedDeadLetters(order.dead_letter_kafka, order.dead_letter_topic, order.topic)
+    Worker(order, Intake(order), store, letters, supervisor.send, supervisor.poll).run()
+
+
+class WorkerProcess:
+    """One worker without a supervisor: started, listened to, told to end; killed at the end of its block."""
+
+    def __init__(self, order: WorkerOrder, log: Path, fault: Fault = Fault.NONE) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=rigged_work, args=(order, theirs, str(log), fault), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._log = log
+        self.reports: list[BatchDone] = []
+        self.stopped: WorkerStopped | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """What it wrote to stderr so far."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    def listen(self) -> list[BatchDone]:
+        """Its reports so far."""
+        try:
+            while self._pipe.poll():
+                said = self._pipe.recv()
+                if isinstance(said, BatchDone):
+                    self.reports.append(said)
+                else:
+                    self.stopped = said
+        except (EOFError, ConnectionResetError):
+            pass
+        return self.reports
+
+    @property
+    def rows(self) -> int:
+        return sum(report.rows for report in self.listen())
+
+    @property
+    def repeats(self) -> int:
+        return sum(report.repeats for report in self.listen())
+
+    def wait_until_over(self) -> int:
+        """Wait for its end; its exit status, negative for a signal."""
+        self._process.join(SECONDS)
+        assert self._process.exitcode is not None, f"process {self.pid} did not end in {SECONDS} s: {self.log}"
+        self.listen()
+        return self._process.exitcode
+
+    def end(self) -> int:
+        """Tell it to end, as its supervisor would; its exit status."""
+        self._pipe.send("end")
+        return self.wait_until_over()
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether a STOP holds it."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+        self._process.close()
+
+
+def worker_order(brokers: str, topic: str, group: str, database: str, **kafka: str) -> WorkerOrder:
+    """The order that `chatferry consume` would give; `kafka` as after -X, with _ for a dot."""
+    extra = {key.replace("_", "."): value for key, value in kafka.items()}
+    kip_848 = extra.pop("group.protocol", "consumer") == "consumer"
+    settings = consumer_settings(brokers, extra, None, group)
+    return WorkerOrder(
+        number=0,
+        topic=topic,
+        dead_letter_topic=f"{topic}.dlq",
+        database=database,
+        kafka=with_protocol(settings, kip_848=kip_848),
+        dead_letter_kafka=dead_letter_settings(brokers, {}, None),
+    )
+
+
+def second(order: WorkerOrder) -> WorkerOrder:
+    """The same order for another worker."""
+    return replace(order, number=order.number + 1)
+
+
+# -- Kafka, from outside -----------------------------------------------------------------------------------------------
+
+
+def _admin(brokers: str) -> AdminClient:
+    """It must outlive the answers it is asked for."""
+    return AdminClient({"bootstrap.servers": brokers, "log_level": 2})
+
+
+def create_topic(brokers: str, topic: str, partitions: int, **config: str | int) -> None:
+    """Make a topic; `config` with _ for a dot."""
+    settings = {key.replace("_", "."): str(value) for key, value in config.items()}
+    admin = _admin(brokers)
+    admin.create_topics([NewTopic(topic, partitions, replication_factor=1, config=settings)])[topic].result()
+
+
+def set_topic_config(brokers: str, topic: str, name: str, value: int) -> None:
+    """Change one setting of a topic, and return when the broker says that it holds."""
+    admin = _admin(brokers)
+    entry = ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin.incremental_alter_configs([resource])[resource].result()
+
+    def holds() -> bool:
+        asked = ConfigResource(ResourceType.TOPIC, topic)
+        return bool(admin.describe_configs([asked])[asked].result()[name].value == str(value))
+
+    wait_until(holds, f"{name} of {topic} is {value}")
+
+
+def committed(brokers: str, group: str) -> dict[int, int]:
+    """The group's committed offsets by partition, as the broker has them."""
+    asked = ConsumerGroupTopicPartitions(group)
+    admin = _admin(brokers)
+    answer = admin.list_consumer_group_offsets([asked])[group].result()
+    return {place.partition: place.offset for place in answer.topic_partitions or [] if place.offset >= 0}
+
+
+def commit(brokers: str, group: str, topic: str, offsets: dict[int, int]) -> None:
+    """Set the offsets of a group that has no members."""
+    places = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
+    asked = ConsumerGroupTopicPartitions(group, places)
+    admin = _admin(brokers)
+    admin.alter_consumer_group_offsets([asked])[group].result()
+
+
+def delete_records(brokers: str, topic: str, before: dict[int, int]) -> None:
+    """Delete what lies before these offsets, as retention does."""
+    places = [TopicPartition(topic, partition, offset) for partition, offset in before.items()]
+    admin = _admin(brokers)
+    for done in admin.delete_records(places).values():
+        done.result()
