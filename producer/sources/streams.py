@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 STANDARD_INPUT = "-"
 HEAD_BYTES = 1024
 COMPRESSED_BYTES = 32 << 10  # read at once of a zstd file: what it may grow to at once is bounded by it
+DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile, ValueError)
+"""What the decompressors raise for data that is damaged or cut short."""
+
 WAIT_SECONDS = 0.2  # how often a read of standard input looks whether it should stop
 
 
@@ -76,15 +79,39 @@ class _Zstd:
         return b"".join(parts)
 
 
+class _Whole:
+    """A reader of the standard library, up to the very byte where its data is damaged. (Its own `read` throws away what
+    it has when the damage comes.)"""
+
+    def __init__(self, reader: gzip.GzipFile | lzma.LZMAFile | bz2.BZ2File) -> None:
+        self._reader = reader
+        self._damage: Exception | None = None
+
+    def read(self, size: int, /) -> bytes:
+        """See `Stream.read`. Raises what the reader raises, once all before it was given."""
+        if self._damage:
+            raise self._damage
+        pieces, left = [], size
+        try:
+            while left and (piece := self._reader.read1(left)):
+                pieces.append(piece)
+                left -= len(piece)
+        except (*DAMAGE, OSError) as damage:
+            if not pieces:
+                raise
+            self._damage = damage
+        return b"".join(pieces)
+
+
 def _gzip(file: BinaryIO) -> Stream:
-    return gzip.GzipFile(fileobj=file, mode="rb")
+    return _Whole(gzip.GzipFile(fileobj=file, mode="rb"))
 
 
 _MAGIC: list[tuple[bytes, str, Callable[[BinaryIO], Stream]]] = [
     (b"\x1f\x8b", "gzip", _gzip),
     (b"\x28\xb5\x2f\xfd", "zstd", _Zstd),
-    (b"\xfd7zXZ\x00", "xz", lzma.LZMAFile),
-    (b"BZh", "bzip2", bz2.BZ2File),
+    (b"\xfd7zXZ\x00", "xz", lambda file: _Whole(lzma.LZMAFile(file))),  # noqa: SIM115 -- closed with its file
+    (b"BZh", "bzip2", lambda file: _Whole(bz2.BZ2File(file))),
 ]
 
 
@@ -116,14 +143,7 @@ class Source:
         """
         try:
             return self._stream.read(size) or b""
-        except (
-            EOFError,
-            zlib.error,
-            lzma.LZMAError,
-            zstandard.ZstdError,
-            gzip.BadGzipFile,
-            ValueError,
-        ) as error:
+        except DAMAGE as error:
             if isinstance(self.raw, StandardInput) and self.raw.stopped:
                 return b""  # not damaged: we did not read on
             raise Stop(
