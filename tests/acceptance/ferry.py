@@ -13,10 +13,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from sqlalchemy import create_engine, make_url
 
 from benchmarks.generate import Row
@@ -217,6 +220,8 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes
     headers: dict[str, str]
+    milliseconds: int
+    """When its producer made it, in Unix milliseconds."""
 
 
 def ends(brokers: str, topic: str) -> dict[int, int]:
@@ -249,7 +254,7 @@ def records(brokers: str, topic: str) -> list[Record]:
                 headers = _headers(message)
                 key = message.key()
                 assert key is None or isinstance(key, bytes)
-                found.append(Record(partition, offset, key, value, headers))
+                found.append(Record(partition, offset, key, value, headers, message.timestamp()[1]))
                 if offset + 1 >= left.get(partition, 0):
                     left.pop(partition, None)
     finally:
@@ -266,6 +271,23 @@ def _headers(message: Message) -> dict[str, str]:
 def values(brokers: str, topic: str) -> list[bytes]:
     """The values of every record of a topic."""
     return [record.value for record in records(brokers, topic)]
+
+
+def create_topic(brokers: str, topic: str, partitions: int = 4) -> None:
+    """Create a topic and its dead-letter topic without chatferry."""
+    new = [NewTopic(topic, partitions, 1), NewTopic(f"{topic}.dlq", 1, 1)]
+    admin = AdminClient({"bootstrap.servers": brokers})  # kept until the answers are there
+    for created in admin.create_topics(new).values():
+        created.result(timeout=SILENCE_SECONDS)
+    for name in (topic, f"{topic}.dlq"):
+        wait_until(partial(_has_leaders, brokers, name), f"topic {name} with its leaders")
+
+
+def _has_leaders(brokers: str, topic: str) -> bool:
+    try:
+        return bool(ends(brokers, topic))
+    except KafkaException:  # its leaders are not chosen yet
+        return False
 
 
 def publish(brokers: str, topic: str, lines: Iterable[bytes], partitions: Sequence[int] = (0, 1, 2, 3)) -> None:
