@@ -26,7 +26,7 @@ _INFO = re.compile(r"([A-Z][a-z]+): (\d+)")  # a length byte, which may look lik
 class _BufferResult(MySQLResult):  # type: ignore[misc] # PyMySQL is untyped
     def _read_load_local_packet(self, first_packet: Any) -> None:
         connection: BufferConnection = self.connection
-        asked_for = LoadLocalPacketWrapper(first_packet).filename
+        asked_for = LoadLocalPacketWrapper(first_packet).filename.decode("utf-8", "backslashreplace")
         buffer, connection.buffer = connection.buffer, None
         if buffer is not None:
             for start in range(0, len(buffer), PACKET_BYTES):
