@@ -171,8 +171,18 @@ class Ferry:
         assert check is None or result.status == check, f"status {result.status}\n{result.err}\n{result.out!r}"
         return result
 
-    def start(self, *args: str | Path, env: Mapping[str, str] | None = None, stdin: int | None = None) -> Running:
-        """Start a command; it is ended when the test ends. `stdin` is a file descriptor; None: nothing to read."""
+    def start(
+        self,
+        *args: str | Path,
+        env: Mapping[str, str] | None = None,
+        stdin: int | None = None,
+        new_session: bool = False,
+    ) -> Running:
+        """Start a command; it is ended when the test ends.
+
+        `stdin` is a file descriptor; None: nothing to read. With `new_session` its process id is that of its group, to
+        which a terminal would send a Ctrl-C.
+        """
         number = len(self.running)
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
         with out.open("wb") as out_file, err.open("wb") as err_file:
@@ -183,6 +193,7 @@ class Ferry:
                 stderr=err_file,
                 env=self.environment(env),
                 cwd=self.folder,
+                start_new_session=new_session,
             )
         started = Running(process, out, err)
         self.running.append(started)
