@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from schemas.errors import BadLine
-from schemas.message import Row, parse, parse_lines
+from schemas.message import REFUSED, Row, parse, parse_lines
 from schemas.reports import Segment
 
 
@@ -145,7 +145,7 @@ class Batch:
         texts = dict(refused)
         if not texts:
             return
-        self.rejects += [Reject(self.records[i], "store", "refused", text) for i, text in sorted(texts.items())]
+        self.rejects += [Reject(self.records[i], "store", REFUSED, text) for i, text in sorted(texts.items())]
         self._keep([i for i in range(len(self.rows)) if i not in texts])
 
     def drop(self, partitions: Collection[int]) -> None:

@@ -29,7 +29,7 @@ class TallyCollector(Collector):
             (metrics.ROWS, "New rows.", tally.rows),
             (metrics.REPEATS, "Records whose id was there already.", tally.repeats),
             (metrics.DEAD_LETTERS, "Records that went to the dead letters.", tally.dead_letters),
-            (metrics.BATCHES, "Transactions committed.", tally.batches),
+            (metrics.BATCHES, "Batches accounted for.", tally.batches),
         ):
             yield CounterMetricFamily(name, text, value)
         yield GaugeMetricFamily(metrics.WORKERS, "Worker processes alive.", self._workers())

@@ -4,7 +4,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Self
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -60,12 +59,6 @@ class Publisher:
         """Acknowledged lines by partition."""
         self.references = 0
         """Acknowledged references to oversize lines."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._client.poll(0)
 
     def publish(self, lines: list[bytes], pending: Pending) -> None:
         """Hand over the lines of a block; waits while the queue is full.

@@ -25,8 +25,6 @@ TIMESTAMP = "timestamp"  # a number that is not a moment between the years 1 and
 EMPTY = "empty"  # a record without a value: nothing that a line can be
 REFUSED = "refused"  # a good message that the database refused by itself
 
-Name: TypeAlias = Annotated[str, Meta(max_length=NAME_LENGTH)]
-
 Row: TypeAlias = tuple[str, str, str, str, str, str | None]
 """id, from, type, site_id, timestamp ('YYYY-MM-DD HH:MM:SS.ffffff', UTC), data (None where the line had none)."""
 

@@ -31,7 +31,6 @@ class Setting:
     minimum: float | None = None
     metavar: str | None = None
     many: bool = False
-    secret: bool = False
 
     @property
     def flag(self) -> str:
@@ -64,7 +63,6 @@ SETTINGS: dict[str, Setting] = {
             "Any librdkafka setting; may be repeated.",
             metavar="KEY=VALUE",
             many=True,
-            secret=True,
         ),
         Setting(
             "kafka_password_file",

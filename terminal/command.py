@@ -161,5 +161,5 @@ def required(setting: str, value: str | None) -> str:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment variables: the only place where they are read."""
+    """This process's environment variables, for what is no setting: passwords."""
     return dict(os.environ)

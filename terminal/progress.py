@@ -70,12 +70,6 @@ class Meter:
             share = f", {100 * done / self._total:.0f}%" if self._total else ""
             log.info("%s: %s lines%s, %s lines/s", self._verb, f"{lines:,}", share, f"{rate:,.0f}")
 
-    def finish(self, done: float, lines: int) -> None:
-        """Draw the last state, whenever the one before was."""
-        self._next = 0.0
-        if self._bar:
-            self.show(done, lines)
-
 
 def _bar(*, in_bytes: bool) -> "Progress":
     from rich.console import Console  # noqa: PLC0415 -- a third of the start-up time, and only needed on a terminal

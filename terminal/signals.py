@@ -34,7 +34,7 @@ class Interruption:
         if self.signal is not None:
             os.write(
                 sys.stderr.fileno(),
-                b"chatferry: leaving now; the next run goes on from the last checkpoint\n",
+                b"chatferry: leaving now; run the same command again, nothing is lost\n",
             )
             os._exit(128 + number)
         self.signal = number

@@ -207,9 +207,7 @@ def test_sample_speaks(script: str, rows: list[Row]) -> None:
     assert any(name.startswith(script) for name in names)
 
 
-@pytest.mark.parametrize(
-    "text", ["\n", "\t", '"', "\\", "'); DROP TABLE", "\r\n", "\x1b[31m", "https://", "👨‍👩‍👧‍👦"]
-)
+@pytest.mark.parametrize("text", ["\n", "\t", '"', "\\", "'); DROP TABLE", "\r\n", "\x1b[31m", "https://", "👨‍👩‍👧‍👦"])
 def test_sample_holds_hard_text(text: str, rows: list[Row]) -> None:
     assert any(text in (row[5] or "") for row in rows)
 
@@ -227,9 +225,7 @@ def test_sample_holds_every_way_of_writing_a_line() -> None:
     content = SAMPLE.read_bytes()
     objects = list(_objects())
     assert {type(message["timestamp"]) for message in objects} == {int, float, str}
-    assert any(
-        "." in str(message["timestamp"]) for message in objects if isinstance(message["timestamp"], str)
-    )
+    assert any("." in str(message["timestamp"]) for message in objects if isinstance(message["timestamp"], str))
     assert re.search(rb"\\u[0-9a-f]{4}", content)
     assert {"client", "edited"} <= {name for message in objects for name in message}
     statuses = {message.get("data") for message in objects if message["type"] == "status"}
