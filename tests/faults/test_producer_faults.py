@@ -1,17 +1,20 @@
 """What may befall a producer, and that no line is lost by it."""
 
+import hashlib
 import json
 import random
 import signal
+import subprocess
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
-from confluent_kafka.admin._resource import ResourceType
+import pytest
 
-from tests.acceptance.ferry import Ferry, lines_of, message, values, wait_until
+from tests.acceptance.ferry import Ferry, ends, lines_of, message, values, wait_until
+from tests.faults.rig import create_topic, set_topic_config
 from tests.services.kafka import Kafka
 
 
@@ -22,10 +25,14 @@ def offset_of(state: Path) -> int:
     return 0
 
 
+@pytest.mark.parametrize("records_a_batch", [1, 7, 10_000])
 def test_a_record_refused_within_a_slice_stops_the_producer_before_the_checkpoint_passes_it(
-    kafka: Any, topic: str, tmp_path: Path
+    kafka: Any, topic: str, tmp_path: Path, records_a_batch: int
 ) -> None:
-    """One report a slice is enough only because a refused record stops the client: this is where that is held."""
+    """One report a slice is enough only because a refused record stops the client: this is where that is held.
+
+    In batches of their own the records before it are taken, and those after it would be, were they not held back.
+    """
     ferry = Ferry(tmp_path)
     place = ["--brokers", kafka.brokers, "--topic", topic]
     ferry.run("topics", "create", *place, "--partitions", "1")
@@ -35,23 +42,50 @@ def test_a_record_refused_within_a_slice_stops_the_producer_before_the_checkpoin
     after = [message(number) for number in range(301, 600)]
     log = tmp_path / "chat.jsonl"
     log.write_bytes(b"\n".join([*small, large, *after]) + b"\n")
-    admin = AdminClient({"bootstrap.servers": kafka.brokers})
-    resource = ConfigResource(ResourceType.TOPIC, topic)
-    limit = ConfigEntry("max.message.bytes", "20000", incremental_operation=AlterConfigOpType.SET)
-    resource.add_incremental_config(limit)
-    for future in admin.incremental_alter_configs([resource]).values():
-        future.result()
+    set_topic_config(kafka.brokers, topic, "max.message.bytes", 20_000)
     # The client is told that larger records fit, as it believes when the limit is lowered under its hands.
-    result = ferry.run("produce", log, *place, "--state", tmp_path / "s", "-X", "message.max.bytes=1000000", check=1)
+    believed = ["-X", "message.max.bytes=1000000", "-X", f"batch.num.messages={records_a_batch}"]
+    result = ferry.run("produce", log, *place, "--state", tmp_path / "s", *believed, check=1)
     assert "Start again: it goes on from the checkpoint" in result.err
     assert "Traceback" not in result.err
     assert offset_of(tmp_path / "s") <= len(b"\n".join(small)) + 1
     arrived = Counter(values(kafka.brokers, topic))
     assert large not in arrived
+    assert bool(arrived) == (records_a_batch < len(small))  # the neighbours were taken, where they went by themselves
     # Told of the limit it sends all the others, and a reference to the one that does not fit.
     account = ferry.run("produce", log, *place, "--state", tmp_path / "s", "--json").json
     assert account["oversize"] == 1
     assert set(values(kafka.brokers, topic)) == {*small, *after}
+
+
+def test_a_limit_lowered_while_lines_are_sent_stops_the_producer_and_a_new_start_goes_on(
+    kafka: Any, topic: str, tmp_path: Path
+) -> None:
+    ferry = Ferry(tmp_path)
+    place = ["--brokers", kafka.brokers, "--topic", topic]
+    create_topic(kafka.brokers, topic, 2)
+    create_topic(kafka.brokers, f"{topic}.dlq", 1)
+    rng = random.Random(2)
+    lines = [message(number) for number in range(12_000)]
+    lines[8_000] = large = message(8_000, data=rng.randbytes(100_000).hex())
+    log = tmp_path / "chat.jsonl"
+    log.write_bytes(b"".join(line + b"\n" for line in lines))
+    sent = [*place, "--state", tmp_path / "s", "--json"]
+    running = ferry.start("produce", log, *sent, "--rate", "4000")
+    running.wait_until(lambda: sum(ends(kafka.brokers, topic).values()) > 500, "lines arrive")
+    set_topic_config(kafka.brokers, topic, "max.message.bytes", 50_000)
+    result = running.wait()
+    assert result.status == 1, result.err
+    assert "start again" in result.err.lower()  # librdkafka writes a line of its own beside ours
+    assert "Traceback" not in result.err
+    stood = offset_of(tmp_path / "s")
+    assert 0 < stood <= log.read_bytes().index(large)
+    account = ferry.run("produce", log, *sent).json
+    assert account["resumed_from"] == {str(log): stood}
+    assert account["oversize"] == 1
+    assert set(values(kafka.brokers, topic)) == set(lines) - {large}
+    (reference,) = (json.loads(value) for value in values(kafka.brokers, f"{topic}.dlq"))
+    assert reference["sha256"] == hashlib.sha256(large).hexdigest()
 
 
 def test_a_broker_killed_and_started_again_loses_and_doubles_nothing(server_directory: Path, tmp_path: Path) -> None:
@@ -112,6 +146,45 @@ def test_a_producer_killed_five_times_sends_every_line_and_leaves_no_gap(
     arrived = Counter(values(kafka.brokers, topic))
     assert set(arrived) == set(lines_of(log))
     assert sum(arrived.values()) > 30_000  # something was in flight, and sent again
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A disk of 64 kB; skips the test for a user who may not mount one."""
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], check=False, capture_output=True)
+    if made.returncode != 0:
+        pytest.skip(f"cannot mount a disk: {made.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_under_the_state_folder_stops_the_producer_and_keeps_the_old_checkpoint(
+    kafka: Any, topic: str, tmp_path: Path
+) -> None:
+    ferry = Ferry(tmp_path)
+    log = tmp_path / "chat.jsonl"
+    log.write_bytes(message(1) + b"\n")
+    create_topic(kafka.brokers, topic, 2)
+    with small_disk(tmp_path / "s") as state:
+        sent = [log, "--brokers", kafka.brokers, "--topic", topic, "--state", state]
+        ferry.run("produce", *sent)
+        (kept,) = state.glob("*.json")
+        before = kept.read_bytes()
+        with log.open("ab") as more:
+            more.write(message(2) + b"\n")
+        filler = state / "filler"
+        with pytest.raises(OSError, match="No space left"):
+            filler.write_bytes(bytes(1 << 20))
+        assert "Cannot write the checkpoint" in ferry.run("produce", *sent, check=1).error
+        assert kept.read_bytes() == before
+        assert not kept.with_suffix(".new").exists()
+        filler.unlink()
+        assert ferry.run("produce", *sent, "--json").json["lines"] == 1
+        assert offset_of(state) == log.stat().st_size
+    assert Counter(values(kafka.brokers, topic)) == {message(1): 1, message(2): 2}  # what was not written comes again
 
 
 def test_a_state_folder_without_room_stops_the_producer_and_keeps_the_old_checkpoint(
