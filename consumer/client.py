@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException
 
-from consumer.positions import ANSWER_SECONDS, COMING_UP_SECONDS, committed
+from consumer.positions import COMING_UP_SECONDS, committed, watermarks
 from schemas.errors import Stop, UsageProblem
 from schemas.kafka import Settings, bad_setting, base_settings, no_broker, no_topic, translate
 
@@ -90,16 +90,7 @@ class TopicView:
 
     def offsets(self) -> dict[int, tuple[int, int]]:
         """First and end offset of each partition, as of now."""
-        found = {}
-        for partition in self.partitions:
-            try:
-                found[partition] = self._consumer.get_watermark_offsets(
-                    TopicPartition(self._topic, partition), timeout=ANSWER_SECONDS
-                )
-            except KafkaException as error:
-                kafka_error = error.args[0]
-                raise translate(kafka_error.name(), kafka_error.str(), f"Asking for the end of {self._topic}") from None
-        return found
+        return {partition: watermarks(self._consumer, self._topic, partition) for partition in self.partitions}
 
     def committed(self, *, patience: float = COMING_UP_SECONDS) -> dict[int, int]:
         """The group's committed offset of each partition that has one; a coordinator is waited for `patience` seconds.

@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from consumer.batch import Batch
 from consumer.commits import commit
-from consumer.positions import ANSWER_SECONDS, committed
+from consumer.positions import ANSWER_SECONDS, committed, watermarks
 from schemas.errors import ChatferryError, Stop
 from schemas.kafka import translate
 from schemas.reports import WorkerOrder
@@ -166,15 +166,8 @@ class Intake:
             if (
                 place.offset < 0
             ):  # a new group: from the first record (asking costs 2 ms, OFFSET_BEGINNING half a second)
-                place.offset = self._first_offset(place)
+                place.offset, _ = watermarks(self._consumer, self._order.topic, place.partition)
         return places
-
-    def _first_offset(self, place: TopicPartition) -> int:
-        try:
-            return self._consumer.get_watermark_offsets(place, timeout=ANSWER_SECONDS)[0]
-        except KafkaException as error:
-            kafka_error = error.args[0]
-            raise translate(kafka_error.name(), kafka_error.str(), "Asking for the first offset") from None
 
     def _on_revoke(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         gone = {partition.partition for partition in partitions}

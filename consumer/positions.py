@@ -1,4 +1,4 @@
-"""Where a group stands: its committed offsets, asked for until the broker can say."""
+"""Where a group stands, and where a partition begins and ends: asked for until the broker can say."""
 
 import time
 from collections.abc import Collection
@@ -52,5 +52,22 @@ def committed(
         time.sleep(PAUSE_SECONDS)
 
 
-def _said(error: KafkaError) -> ChatferryError:
-    return translate(error.name(), error.str(), "Asking for the group's offsets")
+def watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """First and end offset of a partition, as of now.
+
+    A new topic's leader, which may not know yet that it is one, is asked again. Raises `BrokerDown` where it does not
+    answer in time, `Stop` where it refuses.
+    """
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while True:
+        try:
+            return consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_SECONDS)
+        except KafkaException as error:
+            said = _said(error.args[0], f"Asking for the ends of {topic} partition {partition}")
+        if not isinstance(said, BrokerDown) or time.monotonic() > deadline:
+            raise said
+        time.sleep(PAUSE_SECONDS)
+
+
+def _said(error: KafkaError, what: str = "Asking for the group's offsets") -> ChatferryError:
+    return translate(error.name(), error.str(), what)
