@@ -69,6 +69,7 @@ class TopicView:
         """Raises `Stop` where no broker answers, it refuses us, or there is no such topic."""
         self._topic = topic
         self._trouble: Stop | None = None
+        self._reason = ""
         quiet = {key: value for key, value in settings.items() if key != "enable.partition.eof"}
         try:
             self._consumer = Consumer({**quiet, "error_cb": self._note})
@@ -77,7 +78,9 @@ class TopicView:
         try:
             metadata = self._consumer.list_topics(timeout=FIRST_ANSWER_SECONDS)
         except KafkaException as error:
-            raise self._trouble or no_broker(str(settings["bootstrap.servers"]), error.args[0].str()) from None
+            raise self._trouble or no_broker(
+                str(settings["bootstrap.servers"]), self._reason or error.args[0].str()
+            ) from None
         if topic not in metadata.topics or metadata.topics[topic].error is not None:
             raise no_topic(topic)
         self.partitions = sorted(metadata.topics[topic].partitions)
@@ -87,6 +90,8 @@ class TopicView:
         said = translate(error.name(), error.str(), "Cannot use the brokers")  # type: ignore[attr-defined]
         if isinstance(said, Stop):
             self._trouble = self._trouble or said
+        elif error.name() != "_ALL_BROKERS_DOWN":  # type: ignore[attr-defined]
+            self._reason = error.str()  # type: ignore[attr-defined]
 
     def offsets(self) -> dict[int, tuple[int, int]]:
         """First and end offset of each partition, as of now."""

@@ -132,7 +132,7 @@ def _tls(url: URL) -> tuple[URL, ssl.SSLContext | None]:
 
 def _buffer_connection(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> BufferConnection:
     """Connect through the class that serves LOAD DATA from memory and nothing else."""
-    return BufferConnection.open(arguments, options)
+    return BufferConnection.dial(arguments, options)
 
 
 def _sqlite_durable(connection: sqlite3.Connection, _record: Any) -> None:

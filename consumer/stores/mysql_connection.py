@@ -17,7 +17,12 @@ from schemas.errors import Stop
 
 PACKET_BYTES = 256 << 10
 
-KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 6}
+PATIENCE = {
+    socket.TCP_KEEPIDLE: 30,
+    socket.TCP_KEEPINTVL: 10,
+    socket.TCP_KEEPCNT: 6,
+    socket.TCP_USER_TIMEOUT: 120_000,  # ms that sent data may wait: more than innodb_lock_wait_timeout, 50 s
+}
 """After 30 s of silence ask each 10 s, and give up after the sixth (PyMySQL leaves it at the kernel's 2 h)."""
 
 _INFO = re.compile(r"([A-Z][a-z]+): (\d+)")  # a length byte, which may look like a letter, stands before the first
@@ -49,7 +54,7 @@ class BufferConnection(Connection):  # type: ignore[misc] # as above
     info: str = ""
 
     @classmethod
-    def open(cls, arguments: list[Any], options: dict[str, Any]) -> Self:
+    def dial(cls, arguments: list[Any], options: dict[str, Any]) -> Self:
         """Connect, counting as affected only rows that changed (SQLAlchemy asks for those that matched)."""
         flags = options.pop("client_flag", 0) & ~CLIENT.FOUND_ROWS
         connection = cls(*arguments, **options, client_flag=flags)
@@ -59,7 +64,7 @@ class BufferConnection(Connection):  # type: ignore[misc] # as above
     def _notice_a_dead_peer(self) -> None:
         """Have the kernel ask whether a silent server is still there: else a cut cable holds a batch for hours."""
         if self._sock.family in (socket.AF_INET, socket.AF_INET6):
-            for option, value in KEEPALIVE.items():
+            for option, value in PATIENCE.items():
                 self._sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def _read_query_result(self, unbuffered: bool = False) -> int | None:

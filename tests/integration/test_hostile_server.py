@@ -145,7 +145,7 @@ def hostile(*, honest: int = 1, at_login: bool = False) -> Iterator[HostileServe
 @contextmanager
 def connected(server: HostileServer) -> Iterator[BufferConnection]:
     options = {"host": "127.0.0.1", "port": server.port, "user": "ann", "password": "secret", "local_infile": True}
-    connection = BufferConnection.open([], {**options, "autocommit": None})
+    connection = BufferConnection.dial([], {**options, "autocommit": None})
     try:
         yield connection
     finally:
