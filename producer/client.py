@@ -125,7 +125,7 @@ def metadata_of(admin: AdminClient, settings: Settings, trouble: Trouble) -> Clu
         said = trouble.explain(f"Cannot use the brokers at {brokers}")
         if isinstance(said, Stop):
             raise said from None
-        raise no_broker(brokers, error.args[0].str()) from None
+        raise no_broker(brokers, (trouble.last or error.args[0]).str()) from None
 
 
 def _max_message_bytes(admin: AdminClient, topic: str) -> int:

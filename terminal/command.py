@@ -34,6 +34,10 @@ class FerryCommand(click.Command):
             return super().make_context(info_name, args, parent, **extra)
         except Stop as problem:
             _die(problem, as_json=as_json)
+        except click.UsageError as problem:
+            if as_json:
+                emit_json({"error": problem.format_message(), "next_step": f"See chatferry {info_name} --help"})
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; the value it returns is the exit status."""

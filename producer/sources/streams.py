@@ -191,9 +191,10 @@ def open_source(path: str, stopping: Callable[[], bool]) -> Source:
     try:
         raw = io.FileIO(path, "rb")
         status = os.fstat(raw.fileno())
+        head = os.pread(raw.fileno(), 6, 0)
     except OSError as error:
         raise _unreadable(name, error) from None
-    source = Source(name, raw, Identity(status.st_dev, status.st_ino), status.st_size, os.pread(raw.fileno(), 6, 0))
+    source = Source(name, raw, Identity(status.st_dev, status.st_ino), status.st_size, head)
     source.path = path
     if source.compression:
         log.debug("%s is compressed with %s", name, source.compression)
