@@ -78,6 +78,7 @@ class TopicView:
         try:
             metadata = self._consumer.list_topics(timeout=FIRST_ANSWER_SECONDS)
         except KafkaException as error:
+            self._consumer.poll(0)  # what the client has to say about it waits for this
             raise self._trouble or no_broker(
                 str(settings["bootstrap.servers"]), self._reason or error.args[0].str()
             ) from None

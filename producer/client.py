@@ -122,6 +122,7 @@ def metadata_of(admin: AdminClient, settings: Settings, trouble: Trouble) -> Clu
     try:
         return admin.list_topics(timeout=FIRST_ANSWER_SECONDS)
     except KafkaException as error:
+        admin.poll(0)  # what the client has to say about it waits for this
         said = trouble.explain(f"Cannot use the brokers at {brokers}")
         if isinstance(said, Stop):
             raise said from None

@@ -41,6 +41,40 @@ def test_no_broker_for_a_consumer(ferry: Ferry, sqlite_url: str, topic: str) -> 
     assert f"No broker answers at {NOWHERE}" in told
 
 
+@pytest.mark.parametrize(
+    ("broker", "said"),
+    [("no-such-host.invalid:9092", "Failed to resolve 'no-such-host.invalid:9092'"), (NOWHERE, "Connection refused")],
+)
+def test_why_no_broker_answers_is_told(ferry: Ferry, log: Path, sqlite_url: str, broker: str, said: str) -> None:
+    ferry.run("db", "upgrade", "--database", sqlite_url)
+    for command in (["produce", log], ["consume", "--database", sqlite_url]):
+        told = ferry.run(*command, "--brokers", broker, check=1).error
+        assert f"No broker answers at {broker}" in told
+        assert said in told
+
+
+def test_usage_error_is_told_in_json_too(ferry: Ferry, log: Path) -> None:
+    for arguments, said in [
+        (["produce", log, "--no-such-flag"], "--no-such-flag"),
+        (["load", log, "--batch-rows", "0"], "--batch-rows"),
+        (["consume", "--on-duplicate", "explode"], "--on-duplicate"),
+        (["produce"], "FILE"),
+    ]:
+        ended = ferry.run(*arguments, "--json", check=2)
+        assert said in ended.json["error"]
+        assert "--help" in ended.json["next_step"]
+        assert "Traceback" not in ended.err
+
+
+def test_load_refuses_what_the_others_refuse(ferry: Ferry, mysql_url: str, log: Path) -> None:
+    assert "guarantee needs acks=all" in refusal(ferry, "load", log, "-X", "acks=1", status=2)
+    assert "enable.auto.commit" in refusal(ferry, "load", log, "-X", "enable.auto.commit=true", status=2)
+    assert "neither auto nor a number" in refusal(ferry, "load", log, "--workers", "many", status=2)
+    assert "No broker answers" in refusal(ferry, "load", log, "--brokers", NOWHERE)
+    assert "No database answers" in refusal(ferry, "load", log, "--database", str(make_url(mysql_url).set(port=9)))
+    assert "unable to open database file" in refusal(ferry, "load", log, "--database", "sqlite:////no/folder/chat.db")
+
+
 def test_no_brokers_given_and_brokers_without_a_port(ferry: Ferry, log: Path) -> None:
     assert "CHATFERRY_BROKERS" in refusal(ferry, "produce", log, status=2)
     assert "HOST:PORT" in refusal(ferry, "produce", log, "--brokers", "localhost", status=2)
@@ -122,6 +156,7 @@ def test_files_that_are_no_logs(ferry: Ferry, kafka: Any, topic: str, tmp_path: 
         (".", "is a directory"),
         ("fifo", "Pipe it in"),
         ("/dev/null", "device"),
+        ("/proc/self/mem", "Input/output error"),  # a file that nobody can read, root neither
     ]:
         assert said in refusal(ferry, "produce", name, *place)
         assert said in refusal(ferry, "load", name)
