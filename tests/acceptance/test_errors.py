@@ -54,12 +54,13 @@ def test_why_no_broker_answers_is_told(ferry: Ferry, log: Path, sqlite_url: str,
 
 
 def test_usage_error_is_told_in_json_too(ferry: Ferry, log: Path) -> None:
-    for arguments, said in [
+    usages: list[tuple[list[str | Path], str]] = [
         (["produce", log, "--no-such-flag"], "--no-such-flag"),
         (["load", log, "--batch-rows", "0"], "--batch-rows"),
         (["consume", "--on-duplicate", "explode"], "--on-duplicate"),
         (["produce"], "FILE"),
-    ]:
+    ]
+    for arguments, said in usages:
         ended = ferry.run(*arguments, "--json", check=2)
         assert said in ended.json["error"]
         assert "--help" in ended.json["next_step"]
