@@ -91,8 +91,8 @@ class ConnectWorker(ServerProcess):
         """Raises ConnectorFailed where the connector or a task of it has failed, ServerError without a worker."""
         self._running()
         status, answer = self._ask("GET", f"/connectors/{name}/status")
-        if status != http.HTTPStatus.OK:
-            raise ConnectorFailed(f"{name} has no status: {answer}. {log_tail(self.log)}")
+        if status != http.HTTPStatus.OK:  # it has no status before it has started
+            return
         for part in (answer["connector"], *answer["tasks"]):
             if part["state"] == "FAILED":
                 raise ConnectorFailed(f"{name} failed: {part.get('trace')}. {log_tail(self.log)}")
