@@ -84,7 +84,7 @@ def size_name(size: float) -> str:
     unit, name = next(
         ((unit, name) for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if size >= unit), (1, "B")
     )
-    return f"{size / unit:,.4g} {name}"
+    return f"{round(size / unit, 1):,g} {name}"
 
 
 def name_axes(axes: Axes, x: str, y: str, *, grid: str = "y") -> None:

@@ -28,6 +28,7 @@ from benchmarks.drawing import (
     rates_over_time,
     size_name,
 )
+from benchmarks.markdown import number as written
 
 BOUNDS_MB = {"producer": 150.0, "workers": 256.0}
 TARGET_MS = 250.0
@@ -131,7 +132,7 @@ def memory(
             for place, peak in mine:  # at the foot, where no bound runs through the number
                 axes.annotate(f"{peak:,.0f}", (place, 0), (0, 4), textcoords="offset points", ha="center")
             if group in bounds:
-                axes.axhline(bounds[group], color=colour, linestyle="--", linewidth=1.4,
+                axes.axhline(bounds[group], color=BLACK, linestyle=DASHES[1 + number % 3], linewidth=1.4,
                              label=f"bound of {group}: {bounds[group]:,.0f} MB")  # fmt: skip
         name_axes(axes, "size of the file", "peak memory of a process, MB")
         axes.set_xticks(range(len(ordered)), [size_name(size) for size, _ in ordered])
@@ -164,7 +165,7 @@ def bars(
         line = {"ecolor": BLACK, "elinewidth": 1.2, "capsize": 3}
         axes.barh([fill(name, 44) for name in names], medians, 0.68, color=colours, xerr=spread, error_kw=line)
         for place, name in enumerate(names):
-            axes.text(rates[name]["highest"] + highest * 0.015, place, f"{rates[name]['median']:,.0f}", va="center")
+            axes.text(rates[name]["highest"] + highest * 0.015, place, written(rates[name]["median"]), va="center")
         name_axes(axes, "", "", grid="x")
         figure.supxlabel(f"{unit}: the median run, and a line from the lowest to the highest", fontsize=10)
         axes.tick_params(axis="y", length=0)
