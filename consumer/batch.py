@@ -1,7 +1,7 @@
 """Records parsed into a batch. Pure: no Kafka, no database, no clock."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -46,7 +46,7 @@ class Reject(NamedTuple):
 CHUNK = 128
 """Lines parsed as one text: so few that a bad one among them costs little, so many that the call costs nothing."""
 
-Prepare = Callable[[Sequence[Row]], Sequence[Any]]
+Prepare = Callable[[Sequence[Row], Sequence[bytes]], Sequence[Any]]
 """How a store wants rows made ready: see `consumer.stores.store.Store.prepare`."""
 
 
@@ -54,17 +54,23 @@ Prepare = Callable[[Sequence[Row]], Sequence[Any]]
 class Batch:
     """What one turn of the loop moves; records are added as they come, in the order of offsets within each partition.
 
-    `rows[i]` was parsed from `records[i]`, and `prepared[i]` is that row made ready for the store while it was at hand:
-    a row that is looked at again after fifty thousand others has left the processor's cache, and costs three times as
-    much. `next_offsets` holds, for each partition, the offset after the last record that the batch accounts for: what
-    is committed once the rows are stored and the rejects are acknowledged.
+    `ready` holds each good line as the store takes it, made so while it was at hand: what is looked at again after
+    fifty thousand others has left the processor's cache, and costs three times as much. Nothing else is kept of it, so
+    that a batch can be long: what is needed again, Kafka gives again.
+
+    A `careful` batch (one without `prepare`) keeps the rows as they are, and their records: `ready[i]` is the row of
+    `records[i]`. It is for stores that must be able to say which record they refuse.
+
+    `next_offsets` holds, for each partition, the offset after the last record that the batch accounts for: what is
+    committed once the rows are stored and the rejects are acknowledged.
     """
 
-    prepare: Prepare = list
-    rows: list[Row] = field(default_factory=list)
-    prepared: list[Any] = field(default_factory=list)
+    prepare: Prepare | None = None
+    ready: list[Any] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    size: int = 0
+    """Bytes of its lines."""
     next_offsets: dict[int, int] = field(default_factory=dict)
     epochs: dict[int, int | None] = field(default_factory=dict)
     starts: dict[int, int] = field(default_factory=dict)
@@ -75,7 +81,12 @@ class Batch:
 
     def __len__(self) -> int:
         """How many records it holds."""
-        return len(self.rows) + len(self.rejects)
+        return len(self.ready) + len(self.rejects)
+
+    @property
+    def careful(self) -> bool:
+        """Whether it keeps rows and records."""
+        return self.prepare is None
 
     @property
     def empty(self) -> bool:
@@ -96,72 +107,59 @@ class Batch:
 
     def _add_chunk(self, records: Sequence[Record]) -> None:
         """Parse some records: all at once where all are good, else each by itself."""
-        lines = [record.value() for record in records]
-        rows = parse_lines(lines) if None not in lines else None  # type: ignore[arg-type] # bytes: we set no deserializer
+        lines: list[bytes] = [record.value() for record in records]  # type: ignore[misc] # bytes: we set no deserializer
+        rows = None
+        if None not in lines:
+            self.size += sum(map(len, lines))
+            rows = parse_lines(lines)
         if rows is None:
-            rows, records = self._sort_out(records)
+            rows, records, lines = self._sort_out(records)
         else:
             self.bad_run = 0
-        self.rows += rows
-        self.records += records
-        self.prepared += self.prepare(rows)
+        if self.prepare is None:
+            self.ready += rows
+            self.records += records
+        else:
+            self.ready += self.prepare(rows, lines)
 
-    def _sort_out(self, records: Sequence[Record]) -> tuple[list[Row], list[Record]]:
-        """The good ones' rows, and the good ones; the others are rejects."""
-        rows, good = [], []
+    def _sort_out(self, records: Sequence[Record]) -> tuple[list[Row], list[Record], list[bytes]]:
+        """The good ones' rows, the good ones, and their lines; the others are rejects."""
+        rows, good, lines = [], [], []
         for record in records:
+            line: bytes = record.value()  # type: ignore[assignment] # as above
             try:
-                rows.append(parse(record.value()))  # type: ignore[arg-type] # as above
-                good.append(record)
-                self.bad_run = 0
+                rows.append(parse(line))
             except BadLine as problem:
                 self.bad_run += 1
                 self.longest_bad_run = max(self.longest_bad_run, self.bad_run)
                 self.rejects.append(Reject(record, "parse", problem.reason, str(problem)))
-        return rows, good
+            else:
+                good.append(record)
+                lines.append(line)
+                self.bad_run = 0
+        return rows, good, lines
 
     def _take_positions(self, records: Sequence[Record]) -> None:
         """Note for each partition how many records there are, where they begin and what follows them."""
-        counts = Counter([record.partition() or 0 for record in records])
-        missing = counts.keys() - self.starts.keys()
-        for record in records if missing else ():
-            if (partition := record.partition() or 0) in missing:
-                self.starts[partition] = record.offset() or 0
-                missing.discard(partition)
-            if not missing:
-                break
-        missing = set(counts)
-        for record in reversed(records):
-            if (partition := record.partition() or 0) in missing:
-                self.next_offsets[partition] = (record.offset() or 0) + 1
-                self.epochs[partition] = record.leader_epoch()
-                missing.discard(partition)
-            if not missing:
-                break
-        self.counts += counts
+        partitions = [record.partition() or 0 for record in records]
+        for partition, first, last, count in _runs(partitions):
+            self.starts.setdefault(partition, records[first].offset() or 0)
+            self.next_offsets[partition] = (records[last].offset() or 0) + 1
+            self.epochs[partition] = records[last].leader_epoch()
+            self.counts[partition] += count
 
     def refuse(self, refused: Iterable[tuple[int, str]]) -> None:
-        """Turn the rows at these indices, which the database refused by themselves, into rejects."""
+        """Turn the rows at these indices, which the database refused by themselves, into rejects.
+
+        Only a careful batch can.
+        """
         texts = dict(refused)
         if not texts:
             return
         self.rejects += [Reject(self.records[i], "store", REFUSED, text) for i, text in sorted(texts.items())]
-        self._keep([i for i in range(len(self.rows)) if i not in texts])
-
-    def drop(self, partitions: Collection[int]) -> None:
-        """Forget all that belongs to these partitions: they were revoked."""
-        if not partitions:
-            return
-        self._keep([i for i, record in enumerate(self.records) if record.partition() not in partitions])
-        self.rejects = [reject for reject in self.rejects if reject.record.partition() not in partitions]
-        for partition in partitions:
-            for positions in (self.next_offsets, self.epochs, self.starts, self.counts):
-                positions.pop(partition, None)
-
-    def _keep(self, indices: Sequence[int]) -> None:
-        self.rows = [self.rows[i] for i in indices]
-        self.prepared = [self.prepared[i] for i in indices]
-        self.records = [self.records[i] for i in indices]
+        kept = [i for i in range(len(self.ready)) if i not in texts]
+        self.ready = [self.ready[i] for i in kept]
+        self.records = [self.records[i] for i in kept]
 
     def segments(self) -> dict[int, Segment]:
         """What the batch holds of each partition, for the account."""
@@ -174,3 +172,23 @@ class Batch:
             )
             for partition, end in self.next_offsets.items()
         }
+
+
+def first_offsets(records: Iterable[Record]) -> dict[int, int]:
+    """Where the records of each partition begin."""
+    found: dict[int, int] = {}
+    for record in records:
+        found.setdefault(record.partition() or 0, record.offset() or 0)
+    return found
+
+
+def _runs(partitions: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    """Of each partition in the list: itself, its first index, its last index, how often it stands there."""
+    counts = Counter(partitions)
+    if len(counts) == 1:
+        return [(partitions[0], 0, len(partitions) - 1, len(partitions))]
+    backwards = partitions[::-1]
+    return [
+        (partition, partitions.index(partition), len(partitions) - 1 - backwards.index(partition), count)
+        for partition, count in counts.items()
+    ]

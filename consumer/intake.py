@@ -3,11 +3,11 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from consumer.batch import Batch
+from consumer.batch import Batch, first_offsets
 from consumer.commits import commit
 from consumer.positions import ANSWER_SECONDS, committed, watermarks
 from schemas.errors import ChatferryError, Stop
@@ -15,12 +15,6 @@ from schemas.kafka import translate
 from schemas.reports import WorkerOrder
 
 log = logging.getLogger(__name__)
-
-SLICE_RECORDS = 1_000
-"""Records fetched and parsed at once: they stay in the processor's cache, and their bytes are looked at after each."""
-
-LONGEST_SECONDS = 5.0
-"""How long a batch may be filled while records keep coming."""
 
 HINT_SECONDS = 0.2
 HINT_FOR_SECONDS = 10.0
@@ -30,8 +24,8 @@ ALIVE_SECONDS = 0.2
 class Intake:
     """Records of the partitions that are ours, and no others.
 
-    What was gathered of a partition that is revoked meanwhile is dropped before anybody sees it: nothing of it was
-    stored, so nothing of it is committed, and its next owner reads it again.
+    A batch during whose filling partitions are revoked is thrown away, and read again as far as it is still ours:
+    nothing of it was stored, so nothing of it is committed, and Kafka has it all.
     """
 
     def __init__(self, order: WorkerOrder, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,6 +36,7 @@ class Intake:
         self._held: list[Message] = []
         self._held_ends: dict[int, int] = {}
         self._paused = False
+        self._waited = 0.0
         self._trouble: ChatferryError | None = None
         self._next_hint = 0.0
         self._last_hint = clock() + HINT_FOR_SECONDS
@@ -79,40 +74,46 @@ class Intake:
 
     # -- records in ------------------------------------------------------------------------------------------------
 
-    def gather(self, batch: Batch) -> None:
-        """Fill the batch, up to its rows, bytes or seconds, with records and with the ends of partitions.
+    def take(self, batch: Batch, count: int, seconds: float) -> set[int]:
+        """Add up to `count` records to the batch, and the ends of partitions; waits up to `seconds` for them.
 
-        The time is what it may wait for more: while records keep coming, only rows and bytes end it, and
-        `LONGEST_SECONDS`. Raises `Stop` or `BrokerDown` for what the client reports about a partition.
+        Returns the partitions that were revoked meanwhile, usually none. If there are any, nothing was added and the
+        batch is to be thrown away: what it held of the other partitions comes again. Raises `Stop` for what the client
+        reports about a partition.
         """
-        order = self._order
         self._resume()
         self._ask_for_fair_share()
-        size = self._hand_over(batch, self._held, self._held_ends)
-        self._held, self._held_ends = [], {}
-        begun = self._clock()
-        while len(batch) < order.batch_rows and size < order.batch_bytes:
-            waited = self._clock() - begun
-            if waited >= LONGEST_SECONDS:
-                break
-            ends: dict[int, int] = {}
-            count = min(SLICE_RECORDS, order.batch_rows - len(batch))
-            records = self._take(count, max(order.batch_seconds - waited, 0.0), ends)
-            size += self._hand_over(batch, records, ends)
-            if len(records) < count and self._clock() - begun >= order.batch_seconds:
-                break
-
-    def _hand_over(self, batch: Batch, records: list[Message], ends: dict[int, int]) -> int:
-        """Add the records to the batch, less what was revoked meanwhile; returns their bytes."""
-        revoked = self._take_revoked()
-        if revoked:
-            batch.drop(revoked)
-            records = [record for record in records if record.partition() not in revoked]
-            ends = {partition: end for partition, end in ends.items() if partition not in revoked}
+        records, ends, self._held, self._held_ends = self._held, self._held_ends, [], {}
+        began, worked = self._clock(), time.thread_time()
+        records += self._consume(count, seconds, ends)
+        self._waited += max(self._clock() - began - (time.thread_time() - worked), 0.0)
+        if self._revoked:
+            self._held = records
+            return self._let_go(batch)
         batch.add(records, ends)
-        return sum(map(len, records))
+        return set()
 
-    def _take(self, count: int, seconds: float, ends: dict[int, int]) -> list[Message]:
+    def _let_go(self, batch: Batch) -> set[int]:
+        """Go back to where the batch began, in what is still ours; returns the partitions that were revoked.
+
+        One that came back within the same call is read again from its committed offset: of its records at hand nobody
+        can tell which were fetched before and which after.
+        """
+        revoked, self._revoked = self._revoked, set()
+        self.rewind({partition: start for partition, start in batch.starts.items() if partition not in revoked})
+        for place in self._places(revoked & self.owned):
+            self._consumer.seek(place)
+        return revoked
+
+    def rewind(self, starts: Mapping[int, int]) -> None:
+        """Go back to these offsets, in the partitions that are still ours: nothing behind them is kept here."""
+        places = {**first_offsets(self._held), **starts}
+        self._held, self._held_ends = [], {}
+        for partition, offset in places.items():
+            if partition in self.owned and partition not in self._revoked:
+                self._consumer.seek(TopicPartition(self._order.topic, partition, offset))
+
+    def _consume(self, count: int, seconds: float, ends: dict[int, int]) -> list[Message]:
         got = self._consumer.consume(count, seconds)
         self._raise_trouble()
         records = []
@@ -126,20 +127,24 @@ class Intake:
                 raise said
         return records
 
+    def waited(self) -> float:
+        """Seconds that went by in `take` without work, since this was asked before: waiting for records."""
+        waited, self._waited = self._waited, 0.0
+        return waited
+
+    def backlog(self, batch: Batch) -> int:
+        """How many records there are behind those of the batch, by what the broker said with its last answer."""
+        behind = 0
+        for partition, position in batch.next_offsets.items():
+            if partition in self.owned:
+                place = TopicPartition(self._order.topic, partition)
+                _, end = self._consumer.get_watermark_offsets(place, cached=True)
+                behind += max(end - position, 0)
+        return behind
+
     def _explain(self, error: KafkaError, message: Message) -> ChatferryError:
         place = f"{self._order.topic} partition {message.partition()}"
         return translate(error.name(), error.str(), f"Reading {place}")
-
-    def _take_revoked(self) -> set[int]:
-        """The partitions that were revoked since the last look.
-
-        One that came back within the same call is read again from its committed offset: of its records at hand nobody
-        can tell which were fetched before and which after.
-        """
-        revoked, self._revoked = self._revoked, set()
-        for place in self._places(revoked & self.owned):
-            self._consumer.seek(place)
-        return revoked
 
     # -- who owns what -----------------------------------------------------------------------------------------------
 
@@ -182,7 +187,12 @@ class Intake:
         if not self._paused:
             self._consumer.pause([TopicPartition(self._order.topic, partition) for partition in self.owned])
             self._paused = True
-        self._held += self._take(100, seconds, self._held_ends)
+        self._held += self._consume(100, seconds, self._held_ends)
+
+    @property
+    def lost(self) -> bool:
+        """Whether partitions were revoked since the last look."""
+        return bool(self._revoked)
 
     def _resume(self) -> None:
         if self._paused:
@@ -194,7 +204,8 @@ class Intake:
     def commit(self, next_offsets: dict[int, int], epochs: dict[int, int | None]) -> None:
         """Commit these offsets for the partitions that are still ours: see `consumer.commits`."""
         if self._order.partitions is None:  # without a group there is nothing to come back to
-            commit(self._consumer, self._order.topic, next_offsets, epochs, self.owned, self.keep_alive)
+            ours = self.owned - self._revoked  # what came back meanwhile may have moved on elsewhere
+            commit(self._consumer, self._order.topic, next_offsets, epochs, ours, self.keep_alive)
 
     # -- trouble -------------------------------------------------------------------------------------------------------
 

@@ -1,33 +1,27 @@
 """One worker: a Kafka consumer, a database engine, and the loop between them."""
 
-import gc
 import logging
-import random
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as StillRunning
-from functools import partial
+from collections.abc import Callable
 
 from consumer.batch import Batch
 from consumer.dead_letters import DeadLetters
+from consumer.filling import Filling
 from consumer.intake import Intake
-from consumer.stores.store import Store, Stored
-from schemas.errors import DatabaseDown, Stop
+from consumer.saving import Saving
+from consumer.stopwatch import Stopwatch
+from consumer.stores.store import NeedsCare, Store
+from schemas.errors import Stop
 from schemas.reports import BatchDone, WorkerOrder
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 5.0
-"""How long the database may take for a batch before the worker polls Kafka beside it: far below max.poll.interval.ms
-(300 s), and long enough that an ordinary batch ends without a rebalance in its middle."""
-
-FIRST_RETRY_SECONDS = 0.2
-LONGEST_RETRY_SECONDS = 10.0
-
 
 class Stopping(Exception):
     """The worker was told to end; the batch in hand is not stored and its offsets are not committed."""
+
+
+class StartOver(Exception):
+    """Nothing in hand is stored, and it must be read again: partitions were revoked meanwhile, or it needs care."""
 
 
 class Worker:
@@ -36,6 +30,9 @@ class Worker:
     A batch's offsets are committed only after its rows are committed in the database and its dead letters are
     acknowledged. A crash at any point repeats the batch and loses nothing; a repeated row is a no-op by its primary
     key. A database that is down keeps the batch waiting, for ever if need be; a bug crashes.
+
+    While the database has one batch, the next is fetched and parsed: two are in hand at most, and the second goes to
+    the database when the first is committed. What is in hand when partitions are revoked is not needed: Kafka has it.
     """
 
     def __init__(
@@ -53,8 +50,12 @@ class Worker:
         self._dead_letters = dead_letters
         self._report = report
         self._stopping = stopping
+        self._filling = Filling(order, intake.backlog)
+        self._saving = Saving(store, self._hold_on)
+        self._watch = Stopwatch()
         self._bad_run = 0
-        self._thread = ThreadPoolExecutor(1, "store")
+        self._care = 0  # so many records are to be handled carefully, because the database had warnings about them
+        self._next = self._new_batch()
 
     def run(self) -> None:
         """Work until told to stop.
@@ -62,69 +63,95 @@ class Worker:
         Raises `Stop` where a person must act.
         """
         self._intake.open()
+        self._watch.lap("broker")
         try:
             while not self._stopping():
                 self.turn()
-        except Stopping:
+            self._settle()
+        except (Stopping, StartOver):
             log.info("ended with a batch in hand; it is not committed, and comes again")
         finally:
             self._intake.close()
             self._dead_letters.close()
-            self._thread.shutdown()
+            self._saving.close()
             self._store.close()
 
     def turn(self) -> None:
-        """One batch: consume, parse, store, dead-letter, commit."""
-        batch = Batch(self._store.prepare, bad_run=self._bad_run)
-        self._intake.gather(batch)
-        if batch.empty:
+        """One batch: consume and parse it while the last one is stored, settle that one, hand this one over."""
+        try:
+            self._fill()
+            self._settle()
+            self._hand_over()
+        except StartOver:
+            self._start_over()
+
+    def _fill(self) -> None:
+        """Consume and parse until the batch is enough; settle the last one as soon as it is stored."""
+        while (wanted := self._filling.next_slice(self._next, storing=self._saving.batch is not None)) and (
+            not self._stopping()
+        ):
+            revoked = self._intake.take(self._next, *wanted)
+            self._watch.lap("parsing", broker=self._intake.waited())
+            if revoked:
+                self._saving.forget(revoked)
+                self._next = self._new_batch()
+            if self._saving.done:
+                self._settle()
+
+    def _hand_over(self) -> None:
+        batch = self._next
+        if not batch.empty and not self._stopping():
+            self._break_on_bad_lines(batch)
+            self._care = max(self._care - len(batch), 0)
+            self._saving.begin(batch, self._filling.why)
+        self._next = self._new_batch()
+
+    def _settle(self) -> None:
+        """See the last batch through: stored, its dead letters acknowledged, reported, its offsets committed."""
+        batch = self._saving.batch
+        if batch is None:
             return
-        self._break_on_bad_lines(batch)
-        stored = self._save(batch)
-        self._dead_letters.send(batch.rejects, self._hold_on)
-        self._report(BatchDone(self._order.number, batch.segments(), stored.rows, stored.repeats))
-        self._intake.commit(batch.next_offsets, batch.epochs)
+        try:
+            stored = self._saving.result()
+        except NeedsCare:
+            self._care = len(batch)
+            raise StartOver from None
+        self._watch.lap("database")
+        batch.refuse(stored.refused)
+        self._dead_letters.send(batch.rejects, self._keep_alive)
+        spent = self._watch.take(storing=self._saving.seconds)
+        self._report(
+            BatchDone(self._order.number, batch.segments(), stored.rows, stored.repeats, self._saving.why, spent)
+        )
+        self._intake.commit(self._saving.next_offsets, batch.epochs)
+        self._saving.batch = None
+        self._watch.lap("committing")
 
-    def _save(self, batch: Batch) -> Stored:
-        """Store the batch, in one transaction, however long the database is away."""
-        for delay in _delays():
-            if not batch.rows:
-                return Stored(0, 0, [])
-            try:
-                stored = self._beside_kafka(partial(self._store.save, batch.rows, batch.prepared))
-            except DatabaseDown as outage:
-                log.warning("%s; the batch of %d rows waits %.1f s", outage, len(batch.rows), delay)
-                gc.collect()  # workers run without it, and the exception's traceback holds the batch's lines in a cycle
-                self._wait(delay)
-                batch.drop(batch.next_offsets.keys() - self._intake.owned)
-            else:
-                batch.refuse(stored.refused)
-                return stored
-        raise AssertionError("the delays never end")
+    def _start_over(self) -> None:
+        """Go back to where the batches in hand began."""
+        saving = self._saving.batch
+        self._saving.batch = None
+        self._intake.rewind({**self._next.starts, **(saving.starts if saving else {})})
+        self._next = self._new_batch()
 
-    def _beside_kafka(self, work: Callable[[], Stored]) -> Stored:
-        """Run `work` in the store's thread, and keep our place in the group where it takes long."""
-        future: Future[Stored] = self._thread.submit(work)
-        patience = PATIENCE_SECONDS
-        while True:
-            try:
-                return future.result(patience)
-            except StillRunning:
-                if future.done():
-                    raise
-                self._intake.keep_alive()
-                patience = 0.01
+    def _new_batch(self) -> Batch:
+        self._filling.begin()
+        careful = self._care or self._store.careful
+        return Batch(None if careful else self._store.prepare, bad_run=self._bad_run)
 
-    def _wait(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self._hold_on()
-
-    def _hold_on(self) -> None:
+    def _keep_alive(self) -> None:
         """Keep our place in the group for a while; told to end, wait no longer."""
         if self._stopping():
             raise Stopping
         self._intake.keep_alive()
+
+    def _hold_on(self, *, stored_by_nobody: bool) -> None:
+        """The same while the database has the batch; where it has it no more, and partitions go, so does the batch."""
+        if stored_by_nobody and self._stopping():
+            raise Stopping
+        self._intake.keep_alive()
+        if stored_by_nobody and self._intake.lost:
+            raise StartOver
 
     def _break_on_bad_lines(self, batch: Batch) -> None:
         """Stop where bad lines come in an unbroken run: then it is the topic or the parser that is wrong."""
@@ -137,11 +164,3 @@ class Worker:
                 f"{worst.record.offset()}: {worst.text}",
                 "Is this the right log or topic, one JSON object a line? If so: --dead-letter-run 0",
             )
-
-
-def _delays() -> Iterator[float]:
-    """Seconds to wait before each next try: doubling, with jitter so that workers do not come back all at once."""
-    delay = FIRST_RETRY_SECONDS
-    while True:
-        yield delay * random.uniform(0.5, 1.0)  # noqa: S311 -- jitter is no secret
-        delay = min(delay * 2, LONGEST_RETRY_SECONDS)

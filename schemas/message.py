@@ -58,6 +58,7 @@ _decode_exact = msgspec.json.Decoder(_ExactTimestamp).decode
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _PLAIN = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,6}))?", re.ASCII)
+_OPEN, _CLOSE = b"{}"
 _DAY = 86_400
 _FIRST_DAY = (date.min - date(1970, 1, 1)).days
 _LAST_DAY = (date.max - date(1970, 1, 1)).days
@@ -94,18 +95,21 @@ def parse_lines(lines: Sequence[bytes]) -> list[Row] | None:
     pass for one object; one line that holds two objects makes the count differ.
     """
     text, count = b"\n".join(lines), len(lines)
-    if not (text.startswith(b"{") and text.endswith(b"}")):
-        return None
-    if text.count(b"\n") != count - 1 or text.count(b"}\n{") != count - 1:
-        return None
     try:
+        if {line[0] for line in lines} != {_OPEN} or {line[-1] for line in lines} != {_CLOSE}:
+            return None
+        if text.count(b"\n") != count - 1:
+            return None
         if not text.isascii():
             text.decode()
         messages = _decode_lines(text)
         if len(messages) != count:
             return None
-        return [_row(message, line) for message, line in zip(messages, lines, strict=True)]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadLine):
+        return [
+            (m.id, m.sender, m.type, m.site_id, utc_text(m.timestamp, line), None if m.data is UNSET else m.data)
+            for m, line in zip(messages, lines, strict=True)
+        ]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadLine, IndexError):
         return None
 
 
@@ -130,8 +134,10 @@ def utc_text(timestamp: float | str, line: bytes) -> str:
     if type(timestamp) is int:
         return _second(timestamp) + "000000"
     if type(timestamp) is float and 0.0 <= timestamp < _FLOAT_KEEPS_MICROSECONDS:
-        seconds, fraction = divmod(int(timestamp * 1_000_000 + 0.5), 1_000_000)
-        return _second(seconds) + "%06d" % fraction  # noqa: UP031 -- half the time of an f-string's :06
+        seconds = int(timestamp)
+        fraction = int((timestamp - seconds) * 1_000_000 + 0.5)
+        if fraction < 1_000_000:
+            return _second(seconds) + "%06d" % fraction  # noqa: UP031 -- half the time of an f-string's :06
     if type(timestamp) is str and (plain := _PLAIN.fullmatch(timestamp)):
         return _second(int(plain[1])) + (plain[2] or "").ljust(6, "0")
     seconds, fraction = divmod(_exact_microseconds(timestamp, line), 1_000_000)

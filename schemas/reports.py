@@ -24,8 +24,8 @@ class WorkerOrder:
     partitions: tuple[int, ...] | None = None
     """None: as a member of the group. Else: exactly these, from `starts`, without a group."""
     starts: dict[int, int] = field(default_factory=dict)
-    batch_rows: int = 50_000
-    batch_bytes: int = 32 << 20
+    batch_rows: int = 200_000
+    batch_bytes: int = 40 << 20
     batch_seconds: float = 0.1
     dead_letter_run: int = 10_000
     """So many bad lines in a row stop the worker: the parser or the topic is wrong, not the lines. 0: never."""
@@ -41,6 +41,25 @@ class Segment(NamedTuple):
     dead_offsets: tuple[int, ...]
 
 
+class Spent(NamedTuple):
+    """Where a worker's time went, in seconds by the clock."""
+
+    broker: float = 0.0
+    """Waiting for records."""
+    parsing: float = 0.0
+    """Fetching and parsing records that were there."""
+    database: float = 0.0
+    """Waiting for a batch to be stored, with the next one full."""
+    committing: float = 0.0
+    """Waiting for dead letters to be acknowledged and offsets to be committed."""
+    storing: float = 0.0
+    """The database was at work on a batch: beside all of the above, not added to it."""
+
+    def plus(self, other: "Spent") -> "Spent":
+        """Both together."""
+        return Spent(*(one + two for one, two in zip(self, other, strict=True)))
+
+
 class BatchDone(NamedTuple):
     """One batch is in the database and its dead letters are acknowledged; its offsets are about to be committed."""
 
@@ -48,6 +67,10 @@ class BatchDone(NamedTuple):
     segments: dict[int, Segment]
     rows: int
     repeats: int
+    why: str = ""
+    """What ended the batch: see `consumer.filling`."""
+    spent: Spent = Spent()
+    """Since the report before."""
 
 
 class WorkerStopped(NamedTuple):

@@ -1,8 +1,9 @@
 """MySQL and MariaDB: LOAD DATA LOCAL from memory, and a multi-row INSERT where the server forbids it."""
 
 import logging
-from collections.abc import Sequence
-from operator import itemgetter
+from collections.abc import Iterator, Sequence
+from itertools import compress
+from operator import eq, itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -11,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from consumer.stores.engine import DENIED, errno_of, explain
 from consumer.stores.isolation import DATA_ERRORS, insert_isolating
 from consumer.stores.mysql_connection import BufferConnection
-from consumer.stores.store import Stored
+from consumer.stores.store import NeedsCare, Stored
 from schemas.message import Row
 from schemas.table import COLUMNS, TABLE
 
@@ -32,12 +33,16 @@ _LOCAL_FORBIDDEN = frozenset([1148, 3948, 4166])
 _DUPLICATE = 1062
 
 
+LOAD_ROWS = 50_000
+"""Rows that one statement loads; a session keeps 65,535 warnings at most, and all of them must be seen."""
+
+
 class MySQLStore:
     """Stores batches sorted by id: long sorted runs are what the primary key takes fastest, and one order of locks for
     all workers keeps them from deadlocking.
 
-    LOAD DATA LOCAL never fails on bad values, it cuts them and warns. So the load counts only where every warning is a
-    repeated id; otherwise it is rolled back and the batch goes through a strict INSERT that finds the row.
+    LOAD DATA LOCAL never fails on bad values, it cuts them and warns. So a load counts only where every warning is a
+    repeated id; otherwise it is rolled back, and the batch must come again for a strict INSERT that finds the row.
     """
 
     def __init__(self, engine: Engine, *, replace: bool) -> None:
@@ -45,63 +50,64 @@ class MySQLStore:
         self._replace = replace
         self._may_load = True
 
-    def prepare(self, rows: Sequence[Row]) -> Sequence[str]:
+    @property
+    def careful(self) -> bool:
+        """See `Store.careful`: where the server forbids LOAD DATA LOCAL."""
+        return not self._may_load
+
+    def prepare(self, rows: Sequence[Row], lines: Sequence[bytes]) -> Sequence[bytes]:
         """See `Store.prepare`: the lines of LOAD DATA."""
-        return encode(rows)
+        return encode(rows, lines)
 
-    def save(self, rows: Sequence[Row], prepared: Sequence[str] | None = None) -> Stored:
-        """See `Store.save`."""
-        try:
-            stored = self._load_all(rows, prepared or encode(rows)) if self._may_load else None
-            if stored is None:
-                stored = self._insert_all(rows)
-        except DBAPIError as error:
-            raise self._failure(error) from error
-        return stored
+    def save(self, ready: Sequence[bytes]) -> Stored:
+        """See `Store.save`.
 
-    def _insert_all(self, rows: Sequence[Row]) -> Stored:
-        order = sorted(range(len(rows)), key=list(map(itemgetter(0), rows)).__getitem__)
-        with self._engine.begin() as connection:
-            stored = insert_isolating(connection, [rows[i] for i in order], replace=self._replace)
-        return stored._replace(refused=[(order[i], text) for i, text in stored.refused])
-
-    def _failure(self, error: DBAPIError) -> Exception:
-        """What the error means; itself, where it is a bug."""
-        return explain(error) or error
-
-    def _load_all(self, rows: Sequence[Row], prepared: Sequence[str]) -> Stored | None:
-        """Load the batch; None where it must go through INSERT instead, and then nothing of it is stored.
-
-        Where repeats replace, the first load tells how many rows are new, and a second one replaces: the server's own
+        Where repeats replace, a first load tells how many rows are new, and a second one replaces: the server's own
         count of replaced rows leaves out those that stayed the same.
         """
-        lines = self._one_for_each_id(rows, prepared)
-        buffer = memoryview("\n".join([*lines, ""]).encode())
-        with self._engine.connect() as connection, connection.begin() as transaction:
-            try:
-                repeats = self._load(connection, "IGNORE", buffer, len(lines))
-                if self._replace and repeats:
-                    repeats = repeats if self._load(connection, "REPLACE", buffer, len(lines)) == 0 else None
-            except DBAPIError as error:
-                if errno_of(error) in _LOCAL_FORBIDDEN:
-                    log.info("This server forbids LOAD DATA LOCAL: rows go in by INSERT")
-                    self._may_load = False
-                elif errno_of(error) not in DATA_ERRORS | DENIED:  # REPLACE needs DELETE, which INSERT can do without
-                    raise
-                repeats = None
-            if repeats is None:
-                transaction.rollback()
-                return None
-            return Stored(len(lines) - repeats, len(rows) - len(lines) + repeats, [])
+        ordered = in_order(ready)
+        repeats = 0
+        try:
+            with self._engine.connect() as connection, connection.begin():
+                for start in range(0, len(ordered), LOAD_ROWS):
+                    part = ordered[start : start + LOAD_ROWS]
+                    buffer = memoryview(b"\n".join([*part, b""]))
+                    found = self._load(connection, "IGNORE", buffer, len(part))
+                    if self._replace and found and self._load(connection, "REPLACE", buffer, len(part)):
+                        raise NeedsCare
+                    repeats += found
+        except DBAPIError as error:
+            raise self._failure_of_load(error) from error
+        return Stored(len(ordered) - repeats, repeats, [])
 
-    def _one_for_each_id(self, rows: Sequence[Row], prepared: Sequence[str]) -> list[str]:
-        """The encoded rows, sorted by id: the first of each id, or the last where a repeat replaces."""
-        pairs = zip([row[0] for row in rows], prepared, strict=True)
-        one_each = dict(pairs if self._replace else reversed(list(pairs)))  # the last of a key stays
-        return sorted(one_each.values())  # an id ends at its tab, which sorts before all text
+    def _failure_of_load(self, error: DBAPIError) -> Exception:
+        number = errno_of(error)
+        if number in _LOCAL_FORBIDDEN:
+            log.info("This server forbids LOAD DATA LOCAL: rows go in by INSERT")
+            self._may_load = False
+            return NeedsCare()
+        if number in DENIED and self._replace:  # REPLACE needs DELETE, which INSERT can do without
+            self._may_load = False
+            return NeedsCare()
+        if number in DATA_ERRORS | DENIED:
+            return NeedsCare()
+        return explain(error) or error
 
-    def _load(self, connection: Connection, repeat: str, buffer: memoryview, records: int) -> int | None:
-        """Send the buffer; how many of its rows were skipped as repeats, None where the server warns of more."""
+    def save_carefully(self, rows: Sequence[Row]) -> Stored:
+        """See `Store.save_carefully`: by INSERT."""
+        order = sorted(range(len(rows)), key=list(map(itemgetter(0), rows)).__getitem__)
+        try:
+            with self._engine.begin() as connection:
+                stored = insert_isolating(connection, [rows[i] for i in order], replace=self._replace)
+        except DBAPIError as error:
+            raise explain(error) or error from error
+        return stored._replace(refused=[(order[i], text) for i, text in stored.refused])
+
+    def _load(self, connection: Connection, repeat: str, buffer: memoryview, records: int) -> int:
+        """Send the buffer; returns how many of its rows were skipped as repeats.
+
+        Raises `NeedsCare` where the server warns of more than those.
+        """
         driver = connection.connection.driver_connection
         assert isinstance(driver, BufferConnection)
         driver.buffer = buffer
@@ -110,10 +116,10 @@ class MySQLStore:
         finally:
             driver.buffer = None
         counts = driver.counts()
-        if counts["Records"] == records and self._only_repeats_warned(connection, counts):
-            return counts["Skipped"]
-        log.debug("The load warned (%s): the batch goes through INSERT", counts)
-        return None
+        if counts["Records"] != records or not self._only_repeats_warned(connection, counts):
+            log.debug("The load warned (%s): the batch comes again, for INSERT", counts)
+            raise NeedsCare
+        return counts["Skipped"]
 
     @staticmethod
     def _only_repeats_warned(connection: Connection, counts: dict[str, int]) -> bool:
@@ -129,19 +135,30 @@ class MySQLStore:
         self._engine.dispose()
 
 
-def encode(rows: Sequence[Row]) -> list[str]:
-    """Each row as LOAD DATA reads it: fields by tab, `\\N` for NULL, backslash escapes; without its newline."""
-    lines = []
-    for row in rows:
-        if row[5] is None:
-            line = _escaped(row)
-        else:
-            line = "\t".join(row)  # type: ignore[arg-type] # no None in it
-            if "\\" in line or "\n" in line or "\0" in line or line.count("\t") != 5:
-                line = _escaped(row)
-        lines.append(line)
-    return lines
+def encode(rows: Sequence[Row], lines: Sequence[bytes]) -> list[bytes]:
+    """Each row as LOAD DATA reads it: fields by tab, `\\N` for NULL, backslash escapes; without its newline.
+
+    JSON writes a tab, a newline, a zero byte and a backslash with a backslash: a line without has nothing to escape.
+    """
+    return [
+        ("\t".join(row) if row[5] is not None and b"\\" not in line else _escaped(row)).encode()  # type: ignore[arg-type]
+        for row, line in zip(rows, lines, strict=True)
+    ]
 
 
 def _escaped(row: Row) -> str:
     return "\t".join(["\\N" if field is None else field.translate(_ESCAPES) for field in row])
+
+
+def in_order(lines: Sequence[bytes]) -> list[bytes]:
+    """Encoded rows sorted by id; those of one id in the order in which they came."""
+    ordered = sorted(lines)  # all that begins with one id and its tab stands together
+    ids = [line[: line.index(b"\t")] for line in ordered]
+    twice = compress(range(len(ids)), map(eq, ids, ids[1:]))
+    torn = {ids[i] for i in twice if ordered[i] != ordered[i + 1]}
+    if not torn:
+        return ordered
+    arrived: dict[bytes, Iterator[bytes]] = {
+        name: iter([line for line in lines if line.startswith(name + b"\t")]) for name in torn
+    }
+    return [next(arrived[name]) if name in torn else line for name, line in zip(ids, ordered, strict=True)]

@@ -23,12 +23,21 @@ class SQLiteStore:
         self._engine = engine
         self._replace = replace
 
-    def prepare(self, rows: Sequence[Row]) -> Sequence[Row]:
+    @property
+    def careful(self) -> bool:
+        """See `Store.careful`: an INSERT tells of each row, and costs no more."""
+        return True
+
+    def prepare(self, rows: Sequence[Row], _lines: Sequence[bytes]) -> Sequence[Row]:
         """See `Store.prepare`: nothing is to be done."""
         return rows
 
-    def save(self, rows: Sequence[Row], _prepared: Sequence[Row] = ()) -> Stored:
+    def save(self, ready: Sequence[Row]) -> Stored:
         """See `Store.save`."""
+        return self.save_carefully(ready)
+
+    def save_carefully(self, rows: Sequence[Row]) -> Stored:
+        """See `Store.save_carefully`."""
         order = sorted(range(len(rows)), key=lambda i: rows[i][0])
         ordered = [rows[i] for i in order]
         try:

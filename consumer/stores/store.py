@@ -17,21 +17,38 @@ class Stored(NamedTuple):
     refused: list[tuple[int, str]]
 
 
-class Store(Protocol):
-    """A table that rows go into, a batch a transaction."""
+class NeedsCare(Exception):
+    """Nothing was stored: this batch must be saved carefully."""
 
-    def prepare(self, rows: Sequence[Row]) -> Sequence[Any]:
-        """The rows made ready for `save`, one thing for each: what can be done while they are at hand."""
+
+class Store(Protocol):
+    """A table that rows go into, a batch a transaction.
+
+    `save` is the fast way, for rows that `prepare` made ready; it may ask for care. `save_carefully` takes the rows
+    themselves, and can say of each whether the database refuses it. Both return when the batch is durable, and raise
+    `DatabaseDown` where nothing was stored and the same batch should be tried again, `Stop` where a person must act; in
+    both cases the transaction is rolled back. Of several rows with one id the first in the batch counts (the last,
+    where a repeat replaces).
+    """
+
+    @property
+    def careful(self) -> bool:
+        """Whether every batch is to be saved carefully: the fast way is not there."""
         ...
 
-    def save(self, rows: Sequence[Row], prepared: Sequence[Any]) -> Stored:
-        """Store the batch in one transaction, and return when it is durable; a repeat of an id is counted.
+    def prepare(self, rows: Sequence[Row], lines: Sequence[bytes]) -> Sequence[Any]:
+        """The rows made ready for `save`, one thing for each; `lines` are what they were parsed from."""
+        ...
 
-        Of several rows with one id the first in the batch counts (the last, where a repeat replaces). A row that the
-        database refuses by itself is left out and returned, and its neighbours are stored. Raises `DatabaseDown` where
-        nothing was stored and the same batch should be tried again, `Stop` where a person must act; in both cases the
-        transaction is rolled back.
+    def save(self, ready: Sequence[Any]) -> Stored:
+        """Store a batch of what `prepare` returned.
+
+        Raises `NeedsCare` where this way cannot tell what became of each row.
         """
+        ...
+
+    def save_carefully(self, rows: Sequence[Row]) -> Stored:
+        """Store a batch of rows; one that the database refuses is left out and returned, its neighbours are stored."""
         ...
 
     def close(self) -> None:

@@ -1,0 +1,125 @@
+"""The batch that is in the database's hands: stored beside everything else, and tried again while it is away."""
+
+import gc
+import logging
+import random
+import time
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillRunning
+from typing import Protocol
+
+from consumer.batch import Batch
+from consumer.stores.store import Store, Stored
+from schemas.errors import DatabaseDown
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 10.0
+"""How long the worker waits for the database without a look at Kafka: far below max.poll.interval.ms (300 s), and long
+enough that an ordinary batch ends without what was fetched ahead being thrown away."""
+
+FIRST_RETRY_SECONDS = 0.2
+LONGEST_RETRY_SECONDS = 10.0
+
+
+class HoldOn(Protocol):
+    """Keeps the worker's place in the group for a moment, and may raise to end the wait."""
+
+    def __call__(self, *, stored_by_nobody: bool) -> None:
+        """`stored_by_nobody`: the database does not work on the batch, which may be given up."""
+        ...
+
+
+class Saving:
+    """One batch at most, in one transaction, however long the database is away."""
+
+    def __init__(self, store: Store, hold_on: HoldOn) -> None:
+        self._store = store
+        self._hold_on = hold_on
+        self._thread = ThreadPoolExecutor(1, "store")
+        self._future: Future[Stored] = Future()
+        self.batch: Batch | None = None
+        """The batch, until its owner is done with it."""
+        self.why = ""
+        self.seconds = 0.0
+        """How long the database took for it."""
+        self._forgotten: set[int] = set()
+
+    def begin(self, batch: Batch, why: str) -> None:
+        """Have the batch stored; `why` it is as long as it is goes into its report."""
+        self.batch, self.why, self.seconds = batch, why, 0.0
+        self._forgotten = set()
+        self._submit(batch)
+
+    def _submit(self, batch: Batch) -> None:
+        self._future = self._thread.submit(self._save, batch)
+
+    def _save(self, batch: Batch) -> Stored:
+        if not batch.ready:
+            return Stored(0, 0, [])
+        began = time.monotonic()
+        try:
+            return self._store.save_carefully(batch.ready) if batch.careful else self._store.save(batch.ready)
+        finally:
+            self.seconds += time.monotonic() - began
+
+    @property
+    def done(self) -> bool:
+        """Whether `result` comes at once."""
+        return self.batch is not None and self._future.done()
+
+    def forget(self, partitions: Collection[int]) -> None:
+        """Commit nothing for these: they were revoked. What is being stored of them is a no-op for their next owner."""
+        self._forgotten |= set(partitions)
+
+    @property
+    def next_offsets(self) -> dict[int, int]:
+        """What is to be committed once the batch is stored."""
+        assert self.batch is not None
+        return {p: offset for p, offset in self.batch.next_offsets.items() if p not in self._forgotten}
+
+    def result(self) -> Stored:
+        """What became of the batch; waits for it, and tries again for ever while the database is away.
+
+        Raises `NeedsCare` where it must come again, careful.
+        """
+        assert self.batch is not None
+        for delay in _delays():
+            try:
+                return self._beside_kafka()
+            except DatabaseDown as outage:
+                log.warning("%s; the batch of %d rows waits %.1f s", outage, len(self.batch.ready), delay)
+                gc.collect()  # workers run without it, and the exception's traceback holds the batch's lines in a cycle
+            self._wait(delay)
+            self._submit(self.batch)
+        raise AssertionError("the delays never end")
+
+    def _beside_kafka(self) -> Stored:
+        """Wait for the store's thread, and keep our place in the group where it takes long."""
+        patience = PATIENCE_SECONDS
+        while True:
+            try:
+                return self._future.result(patience)
+            except StillRunning:
+                if self._future.done():
+                    raise
+                self._hold_on(stored_by_nobody=False)
+                patience = 0.01
+
+    def _wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._hold_on(stored_by_nobody=True)
+
+    def close(self) -> None:
+        """Wait for the database's answer, if it has a batch, and end the thread."""
+        self._thread.shutdown()
+
+
+def _delays() -> Iterator[float]:
+    """Seconds to wait before each next try: doubling, with jitter so that workers do not come back all at once."""
+    delay = FIRST_RETRY_SECONDS
+    while True:
+        yield delay * random.uniform(0.5, 1.0)  # noqa: S311 -- jitter is no secret
+        delay = min(delay * 2, LONGEST_RETRY_SECONDS)

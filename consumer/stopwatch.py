@@ -1,0 +1,29 @@
+"""What a worker's time went to."""
+
+import time
+from collections.abc import Callable
+
+from schemas.reports import Spent
+
+
+class Stopwatch:
+    """Books every second since the last lap under one heading, so that the headings add up to the time that went by."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last = clock()
+        self._booked = dict.fromkeys(Spent._fields, 0.0)
+
+    def lap(self, heading: str, *, broker: float = 0.0) -> None:
+        """Book the time since the last lap under `heading`, but for the part that was a wait for the broker."""
+        now = self._clock()
+        passed, self._last = now - self._last, now
+        waited = min(broker, passed)
+        self._booked["broker"] += waited
+        self._booked[heading] += passed - waited
+
+    def take(self, *, storing: float) -> Spent:
+        """What was booked since this was called before; `storing` is what the database took beside it."""
+        spent = Spent(**{**self._booked, "storing": storing})
+        self._booked = dict.fromkeys(Spent._fields, 0.0)
+        return spent
