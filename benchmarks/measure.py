@@ -30,12 +30,27 @@ class Sample:
 Measure = Callable[[], Sample]
 
 
-def interleaved(measures: Mapping[str, Measure], runs: int) -> dict[str, list[Sample]]:
-    """Each measure `runs` times, in rounds, so that what the machine does beside falls on all of them alike."""
-    samples: dict[str, list[Sample]] = {name: [] for name in measures}
+class Missing(RuntimeError):
+    """What is to be measured is not on this machine; the message says how to install it."""
+
+
+def interleaved(measures: Mapping[str, Measure], runs: int, missing: dict[str, str]) -> dict[str, list[Sample]]:
+    """Each measure `runs` times, in rounds, so that what the machine does beside falls on all of them alike.
+
+    One whose tool is not there is left out, and entered in `missing` with the reason.
+    """
+    samples: dict[str, list[Sample]] = {}
     for number in range(runs):
         for name, measure in measures.items():
-            sample = measure()
+            if name in missing:
+                continue
+            try:
+                sample = measure()
+            except Missing as reason:
+                missing[name] = str(reason)
+                print(f"left out: {name}: {reason}", file=sys.stderr, flush=True)
+                continue
+            samples.setdefault(name, [])
             samples[name].append(sample)
             print(f"run {number + 1} of {runs}: {name}: {sample.rate:,.0f}/s, {sample.seconds:.1f} s",
                   file=sys.stderr, flush=True)  # fmt: skip

@@ -55,6 +55,11 @@ class Site:
         """What a log of this site holds."""
         return self._held[log]
 
+    def remove(self, log: Path) -> None:
+        """Remove a log of this site: it was a large one."""
+        log.unlink()
+        del self._held[log]
+
     def name(self) -> str:
         """A name that was not used yet: for a topic, a group, a database, a file."""
         return f"bench_{next(self._numbers)}"

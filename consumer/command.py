@@ -12,6 +12,7 @@ import click
 
 from consumer.client import TopicView, consumer_settings, with_protocol
 from consumer.dead_letters import dead_letter_settings
+from consumer.insight import Circumstances, Insight
 from consumer.protocol import offers_kip_848
 from consumer.stores.engine import make_engine
 from consumer.stores.indexes import build, deferred
@@ -19,7 +20,7 @@ from consumer.stores.opening import check, first_contact
 from consumer.supervisor import Supervisor
 from consumer.tally import Tally
 from schemas.errors import BrokerDown, UsageProblem
-from schemas.reports import WorkerOrder
+from schemas.reports import BatchDone, WorkerOrder
 from schemas.settings import pass_through, secret
 from schemas.topics import dead_letter_topic
 from terminal.command import FerryCommand, emit_json, environment, required, settings_options
@@ -83,16 +84,26 @@ def consume(**given: Any) -> int:
         order = replace(order, fair_share=(len(view.partitions) // workers, -(-len(view.partitions) // workers)))
     run = Run(view, Tally(), workers, given["until_end"])
     deferral = (
-        deferred(engine, given["defer_indexes"], lambda: not interruption) if given["until_end"] else nullcontext()
+        deferred(engine, given["defer_indexes"], lambda: not interruption)
+        if given["until_end"]
+        else nullcontext(enter_result=False)
     )
-    with deferral:
+    with deferral as indexes_off:
         run.go(order, interruption, quiet=given["quiet"] or given["json"], metrics_port=given["metrics_port"])
     run.ended = time.monotonic()
-    account = run.account()
+    circumstances = Circumstances(
+        workers,
+        len(view.partitions),
+        len(os.sched_getaffinity(0)),
+        one_writer=engine.dialect.name == "sqlite",
+        indexes_kept=not indexes_off,
+    )
+    account = run.account() | run.insight.account(circumstances)
     if given["json"]:
         emit_json(account)
     else:
         click.echo(sentence(account))
+        click.echo(run.insight.sentence(circumstances))
         if account["dead_letters"]:
             click.echo(f"The dead letters, with what is wrong with each, are on the topic {dead}")
     return interruption.exit_status
@@ -120,6 +131,7 @@ class Run:
     tally: Tally
     workers: int
     until_end: bool
+    insight: Insight = field(default_factory=Insight)
     started: float = field(default_factory=time.monotonic)
     ended: float | None = None
 
@@ -128,7 +140,7 @@ class Run:
         committed = self.view.committed() if self.until_end else {}
         ends = self._ends(committed)
         total = sum(end - committed.get(partition, start) for partition, (start, end) in ends.items()) or None
-        supervisor = Supervisor([numbered(order, n) for n in range(self.workers)], self.tally.add)
+        supervisor = Supervisor([numbered(order, n) for n in range(self.workers)], self._heard)
         with (
             Meter("consume", total=total, in_bytes=False, quiet=quiet) as meter,
             ExitStack() as stack,
@@ -147,6 +159,10 @@ class Run:
             if not (self.until_end and not ends):
                 supervisor.start()
                 supervisor.run(finished, interruption.__bool__)
+
+    def _heard(self, report: BatchDone) -> None:
+        self.tally.add(report)
+        self.insight.add(report)
 
     def _ends(self, committed: dict[int, int]) -> dict[int, tuple[int, int]]:
         """First and end offset of each partition that has something to read, as of now."""

@@ -8,6 +8,10 @@ import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from consumer.stores.store import Store
 
 from schemas.errors import BrokerDown, DatabaseDown, Stop
 from schemas.reports import WorkerOrder, WorkerStopped
@@ -18,13 +22,23 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
 
 
-def work(order: WorkerOrder, supervisor: Connection) -> None:
+OpenStore = Callable[[WorkerOrder], "Store"]
+
+
+def open_its_store(order: WorkerOrder) -> "Store":
+    """The store that the order names. Raises `DatabaseDown` or `Stop`."""
+    from consumer.stores.opening import open_store  # noqa: PLC0415 -- imported in the child, in the order of need
+
+    return open_store(order.database, order.database_password, replace=order.replace)
+
+
+def work(order: WorkerOrder, supervisor: Connection, open_store: OpenStore = open_its_store) -> None:
     """Run one worker until the supervisor says so, goes away, or a person must act."""
     set_up_logs(order.log_level, f"worker-{order.number}")
     gc.disable()  # a batch is a million objects without a cycle: looking for one takes a fifth of a worker's time
     stopping = _listen(supervisor)
     try:
-        _run(order, supervisor, stopping)
+        _run(order, supervisor, stopping, open_store)
     except Stop as problem:
         _tell(supervisor, WorkerStopped(order.number, problem.text, problem.next_step))
         sys.exit(problem.exit_status)
@@ -60,15 +74,14 @@ def _listen(supervisor: Connection) -> Callable[[], bool]:
     return stopping
 
 
-def _run(order: WorkerOrder, supervisor: Connection, stopping: Callable[[], bool]) -> None:
+def _run(order: WorkerOrder, supervisor: Connection, stopping: Callable[[], bool], open_store: OpenStore) -> None:
     from consumer.dead_letters import DeadLetters  # noqa: PLC0415 -- imported in the child, in the order of need
     from consumer.intake import Intake  # noqa: PLC0415
-    from consumer.stores.opening import open_store  # noqa: PLC0415
     from consumer.worker import Worker  # noqa: PLC0415
 
     while not stopping():
         try:
-            store = open_store(order.database, order.database_password, replace=order.replace)
+            store = open_store(order)
         except DatabaseDown as outage:
             log.warning("%s: waiting", outage)
             gc.collect()  # an exception's traceback makes a cycle

@@ -40,11 +40,13 @@ class Supervisor:
         orders: Sequence[WorkerOrder],
         on_report: Callable[[BatchDone], None],
         renew: Callable[[WorkerOrder], WorkerOrder] = lambda order: order,
+        work: Callable[[WorkerOrder, Connection], None] = work,
     ) -> None:
-        """`renew` makes the order for a worker that takes a killed one's place."""
+        """`renew` makes the order for a worker that takes a killed one's place; `work` is what each process runs."""
         self._orders = orders
         self._on_report = on_report
         self._renew = renew
+        self._work = work
         self._context = multiprocessing.get_context("spawn")
         self._members: list[_Member] = []
         self._deaths: deque[float] = deque(maxlen=KILLED_TOO_OFTEN)
@@ -81,7 +83,9 @@ class Supervisor:
 
     def _spawn(self, order: WorkerOrder) -> None:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=work, args=(order, theirs), name=f"worker-{order.number}", daemon=True)
+        process = self._context.Process(
+            target=self._work, args=(order, theirs), name=f"worker-{order.number}", daemon=True
+        )
         process.start()
         theirs.close()
         self._members.append(_Member(order, process, ours))

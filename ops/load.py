@@ -52,6 +52,8 @@ def load(files: tuple[str, ...], **given: Any) -> int:
         values["error"] = str(run.failure)
         click.echo(f"chatferry: {run.failure}", err=True)
     _print(values, as_json=given["json"], interrupted=bool(interruption))
+    if not given["json"]:
+        click.echo(run.insight.sentence(run.circumstances))
     return interruption.exit_status or (1 if values["missing"] or run.failure else 0)
 
 

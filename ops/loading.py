@@ -1,6 +1,7 @@
 """The work of `chatferry load`: a producer and workers at once, and what became of every line."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 from consumer.client import TopicView, consumer_settings
 from consumer.command import BATCH_SETTINGS, worker_count
 from consumer.dead_letters import dead_letter_settings
+from consumer.insight import Circumstances, Insight
 from consumer.stores.engine import make_engine
 from consumer.stores.indexes import deferred
 from consumer.stores.opening import first_contact
@@ -27,7 +29,7 @@ from producer.shipment import Manner
 from producer.sources.streams import STANDARD_INPUT
 from schemas.errors import Stop
 from schemas.kafka import Settings
-from schemas.reports import WorkerOrder
+from schemas.reports import BatchDone, WorkerOrder
 from schemas.settings import pass_through, secret
 from schemas.topics import dead_letter_topic
 from terminal.command import environment
@@ -64,6 +66,8 @@ class Load:
         self.dead: str = given["dead_letter_topic"] or dead_letter_topic(self.topic)
         self.producer_settings: Settings = producer_settings(brokers, self._extra, self._password)
         self.tally = Tally()
+        self.insight = Insight()
+        self._indexes_off = False
         self.manifest = Manifest()
         self.workers = 0
         self._produced = threading.Event()
@@ -111,8 +115,9 @@ class Load:
         thread.start()
         try:
             upgrade_where_needed(self._engine)
-            supervisor = Supervisor(self._orders(settings), self.tally.add, self._renew)
-            with deferred(self._engine, self._given["defer_indexes"], lambda: not self._interruption):
+            supervisor = Supervisor(self._orders(settings), self._heard, self._renew)
+            with deferred(self._engine, self._given["defer_indexes"], lambda: not self._interruption) as off:
+                self._indexes_off = off
                 supervisor.start()
                 with self._meter() as meter:
                     supervisor.run(lambda: self._finished(meter), self._interruption.__bool__)
@@ -147,6 +152,21 @@ class Load:
             )
             for number in range(self.workers)
         ]
+
+    def _heard(self, report: BatchDone) -> None:
+        self.tally.add(report)
+        self.insight.add(report)
+
+    @property
+    def circumstances(self) -> Circumstances:
+        """What the advice on the next load depends on."""
+        return Circumstances(
+            self.workers,
+            len(self._starts),
+            len(os.sched_getaffinity(0)),
+            one_writer=self._engine.dialect.name == "sqlite",
+            indexes_kept=not self._indexes_off,
+        )
 
     def _renew(self, order: WorkerOrder) -> WorkerOrder:
         """The order for a killed worker's successor: from where its reports ended."""
@@ -204,4 +224,4 @@ class Load:
             self._references(),
             workers=self.workers,
             seconds=time.monotonic() - self._started,
-        )
+        ) | self.insight.account(self.circumstances)

@@ -55,6 +55,11 @@ class Spent(NamedTuple):
     storing: float = 0.0
     """The database was at work on a batch: beside all of the above, not added to it."""
 
+    @property
+    def total(self) -> float:
+        """The time that went by."""
+        return self.broker + self.parsing + self.database + self.committing
+
     def plus(self, other: "Spent") -> "Spent":
         """Both together."""
         return Spent(*(one + two for one, two in zip(self, other, strict=True)))

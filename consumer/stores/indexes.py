@@ -33,8 +33,8 @@ def missing(connection: Connection) -> list[str]:
 
 
 @contextmanager
-def deferred(engine: Engine, mode: str, complete: Callable[[], bool]) -> Iterator[None]:
-    """Leave the indexes off while the block fills the table, and build them at its end.
+def deferred(engine: Engine, mode: str, complete: Callable[[], bool]) -> Iterator[bool]:
+    """Leave the indexes off while the block fills the table, and build them at its end; yields whether they are off.
 
     `auto` does so where the table is empty, `always` in any case, `never` not. Indexes that are missing from before
     are built at the end as well. Where the block fails or is interrupted (`complete` says no), the next run does it.
@@ -45,7 +45,7 @@ def deferred(engine: Engine, mode: str, complete: Callable[[], bool]) -> Iterato
             left = _drop(connection)
     done = False
     try:
-        yield
+        yield bool(left)
         done = complete()
     finally:
         if left and not done:

@@ -72,8 +72,8 @@ class MySQLStore:
                 for start in range(0, len(ordered), LOAD_ROWS):
                     part = ordered[start : start + LOAD_ROWS]
                     buffer = memoryview(b"\n".join([*part, b""]))
-                    found = self._load(connection, "IGNORE", buffer, len(part))
-                    if self._replace and found and self._load(connection, "REPLACE", buffer, len(part)):
+                    found = self.load(connection, "IGNORE", buffer, len(part))
+                    if self._replace and found and self.load(connection, "REPLACE", buffer, len(part)):
                         raise NeedsCare
                     repeats += found
         except DBAPIError as error:
@@ -103,7 +103,7 @@ class MySQLStore:
             raise explain(error) or error from error
         return stored._replace(refused=[(order[i], text) for i, text in stored.refused])
 
-    def _load(self, connection: Connection, repeat: str, buffer: memoryview, records: int) -> int:
+    def load(self, connection: Connection, repeat: str, buffer: memoryview, records: int) -> int:
         """Send the buffer; returns how many of its rows were skipped as repeats.
 
         Raises `NeedsCare` where the server warns of more than those.

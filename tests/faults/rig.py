@@ -51,11 +51,20 @@ class RiggedStore:
         self._store = store
         self._number: signal.Signals | None = number
 
-    def prepare(self, rows: Sequence[Row]) -> Sequence[Any]:
-        return self._store.prepare(rows)
+    @property
+    def careful(self) -> bool:
+        return self._store.careful
 
-    def save(self, rows: Sequence[Row], prepared: Sequence[Any]) -> Stored:
-        stored = self._store.save(rows, prepared)
+    def prepare(self, rows: Sequence[Row], lines: Sequence[bytes]) -> Sequence[Any]:
+        return self._store.prepare(rows, lines)
+
+    def save(self, ready: Sequence[Any]) -> Stored:
+        return self._signalled(self._store.save(ready))
+
+    def save_carefully(self, rows: Sequence[Row]) -> Stored:
+        return self._signalled(self._store.save_carefully(rows))
+
+    def _signalled(self, stored: Stored) -> Stored:
         number, self._number = self._number, None
         if number is not None:
             os.kill(os.getpid(), number)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.batch import CHUNK, Batch, Record, Reject
+from consumer.batch import CHUNK, Batch, Record, Reject, first_offsets
 from schemas.message import Row
 from schemas.reports import Segment
 
@@ -55,9 +55,9 @@ def batch_of(*records: Record, ends: dict[int, int] | None = None) -> Batch:
     return batch
 
 
-def lengths(rows: Sequence[Row]) -> list[int]:
-    """A store's preparation that shows which row it was made from."""
-    return [len(row[0]) for row in rows]
+def lengths(rows: Sequence[Row], lines: Sequence[bytes]) -> list[tuple[int, int]]:
+    """A store's preparation that shows which row and which line it was made from."""
+    return [(len(row[0]), len(line)) for row, line in zip(rows, lines, strict=True)]
 
 
 # --- parsed -------------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def test_new_batch_is_empty() -> None:
 def test_rows_stand_in_the_order_of_their_records() -> None:
     records = [good(1, 5), good(0, 7), good(1, 6)]
     batch = batch_of(*records)
-    assert ids(batch.rows) == ["1-5", "0-7", "1-6"]
+    assert ids(batch.ready) == ["1-5", "0-7", "1-6"]
     assert batch.records == records
     assert batch.rejects == []
     assert len(batch) == 3
@@ -81,7 +81,7 @@ def test_rows_stand_in_the_order_of_their_records() -> None:
 def test_bad_line_is_set_aside_with_its_reason_and_its_neighbours_stay() -> None:
     records = [good(0, 1), bad(0, 2), bad(0, 3, b"{"), bad(0, 4, None), bad(0, 5, b""), good(0, 6)]
     batch = batch_of(*records)
-    assert ids(batch.rows) == ["0-1", "0-6"]
+    assert ids(batch.ready) == ["0-1", "0-6"]
     assert batch.records == [records[0], records[5]]
     assert [(reject.record, reject.stage, reject.reason) for reject in batch.rejects] == [
         (records[1], "parse", "invalid"),
@@ -102,7 +102,7 @@ def test_good_and_bad_alternating_over_several_chunks_are_told_apart() -> None:
     records = [good(0, n) if n % 2 else bad(0, n) for n in range(5 * CHUNK + 3)]
     batch = batch_of(*records)
     assert batch.records == records[1::2]
-    assert ids(batch.rows) == [f"0-{n}" for n in range(1, 5 * CHUNK + 3, 2)]
+    assert ids(batch.ready) == [f"0-{n}" for n in range(1, 5 * CHUNK + 3, 2)]
     assert [reject.record for reject in batch.rejects] == records[::2]
 
 
@@ -115,11 +115,22 @@ def test_one_bad_line_among_many_is_the_only_one_set_aside(place: int) -> None:
     assert batch.records == records[:place] + records[place + 1 :]
 
 
-def test_each_row_is_prepared_beside_it() -> None:
+def test_prepared_rows_and_the_rejects_are_all_that_is_kept() -> None:
     batch = Batch(lengths)
     batch.add([good(0, 1), bad(0, 2), good(0, 333)])
     batch.add([good(0, 4444)])
-    assert batch.prepared == [3, 5, 6]
+    size = len(good(0, 1).content or b"")
+    assert batch.ready == [(3, size), (5, size + 2), (6, size + 3)]
+    assert (batch.records, batch.careful, len(batch)) == ([], False, 4)
+
+
+def test_size_is_the_bytes_of_the_lines() -> None:
+    records = [good(0, 1), bad(0, 2, b"bad"), bad(0, 3, None), good(1, 10)]
+    assert batch_of(*records[:2]).size == len(records[0].content or b"") + 3
+    batch = Batch(lengths)
+    batch.add([records[0]])
+    batch.add([records[3]])
+    assert batch.size == len(records[0].content or b"") + len(records[3].content or b"")
 
 
 # --- offsets ------------------------------------------------------------------------------------------------
@@ -172,9 +183,8 @@ def test_refused_rows_become_dead_letters_in_order() -> None:
     records = [good(0, 1), good(0, 2), bad(0, 3), good(1, 4)]
     batch = batch_of(*records)
     batch.refuse([(2, "too long"), (0, "out of range")])
-    assert ids(batch.rows) == ["0-2"]
+    assert ids(batch.ready) == ["0-2"]
     assert batch.records == [records[1]]
-    assert ids(batch.prepared) == ["0-2"]
     assert batch.rejects[1:] == [
         Reject(records[0], "store", "refused", "out of range"),
         Reject(records[3], "store", "refused", "too long"),
@@ -186,71 +196,43 @@ def test_refused_rows_become_dead_letters_in_order() -> None:
 def test_nothing_refused_changes_nothing() -> None:
     batch = batch_of(good(0, 1))
     batch.refuse([])
-    assert (ids(batch.rows), batch.rejects) == (["0-1"], [])
+    assert (ids(batch.ready), batch.rejects) == (["0-1"], [])
 
 
 def test_all_refused_leaves_no_rows_and_the_offsets_to_commit() -> None:
     batch = batch_of(good(0, 1), good(0, 2))
     batch.refuse([(0, "no"), (1, "no")])
-    assert (batch.rows, batch.records, batch.prepared) == ([], [], [])
+    assert (batch.ready, batch.records) == ([], [])
     assert (batch.next_offsets, len(batch)) == ({0: 3}, 2)
 
 
-# --- revoked ------------------------------------------------------------------------------------------------
+# --- all together -------------------------------------------------------------------------------------------
 
 
-def test_revoked_partition_leaves_nothing_behind() -> None:
-    batch = Batch(lengths)
-    batch.add([good(0, 1), good(11, 2, epoch=3), bad(11, 3), bad(0, 4), good(2, 5)], {11: 9, 7: 70})
-    batch.drop({11, 7, 99})
-    assert ids(batch.rows) == ["0-1", "2-5"]
-    assert batch.prepared == [3, 3]
-    assert [record.offset() for record in batch.records] == [1, 5]
-    assert [reject.record.offset() for reject in batch.rejects] == [4]
-    assert batch.next_offsets == {0: 5, 2: 6}
-    assert batch.epochs == {0: None, 2: None}
-    assert batch.segments() == {0: Segment(1, 5, 2, (4,)), 2: Segment(5, 6, 1, ())}
+def test_first_offsets_are_where_each_partition_begins() -> None:
+    assert first_offsets([good(2, 7), good(0, 3), good(2, 8), bad(0, 4)]) == {2: 7, 0: 3}
+    assert first_offsets([]) == {}
 
 
-def test_partition_that_comes_back_starts_anew() -> None:
-    batch = batch_of(good(0, 1), good(0, 2))
-    batch.drop({0})
-    assert batch.empty
-    batch.add([good(0, 2)])
-    assert batch.segments() == {0: Segment(2, 3, 1, ())}
-
-
-def test_nothing_revoked_changes_nothing() -> None:
-    batch = batch_of(good(0, 1))
-    batch.drop(set())
-    assert (ids(batch.rows), batch.next_offsets) == (["0-1"], {0: 2})
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=60),
-    st.lists(st.integers(1, 10), max_size=8),
-    st.sets(st.integers(0, 3)),
-)
-def test_batch_is_the_same_however_its_records_come_and_whatever_is_revoked(
-    shapes: list[tuple[int, bool]], sizes: list[int], revoked: set[int]
-) -> None:
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=60), st.lists(st.integers(1, 10), max_size=8))
+def test_batch_is_the_same_however_its_records_come(shapes: list[tuple[int, bool]], sizes: list[int]) -> None:
     records: list[Record] = [(good if ok else bad)(partition, n) for n, (partition, ok) in enumerate(shapes)]
     parts, rest = [], records
     for size in sizes:
         parts.append(rest[:size])
         rest = rest[size:]
-    batch = Batch()
+    careful, fast = Batch(), Batch(lengths)
     for part in [*parts, rest]:
-        batch.add(part)
-    batch.drop(revoked)
-    kept = [record for record in records if record.partition() not in revoked]
+        careful.add(part)
+        fast.add(part)
     oks = {n for n, (_, ok) in enumerate(shapes) if ok}
-    assert batch.records == [record for record in kept if record.offset() in oks]
-    assert [reject.record for reject in batch.rejects] == [record for record in kept if record.offset() not in oks]
-    assert ids(batch.rows) == [f"{record.partition()}-{record.offset()}" for record in batch.records]
-    assert batch.prepared == batch.rows
-    mine = {p: [r.offset() or 0 for r in kept if r.partition() == p] for p in {r.partition() or 0 for r in kept}}
-    assert batch.segments() == {
-        p: Segment(offsets[0], offsets[-1] + 1, len(offsets), tuple(o for o in offsets if o not in oks))
-        for p, offsets in mine.items()
-    }
+    assert careful.records == [record for record in records if record.offset() in oks]
+    assert ids(careful.ready) == [f"{record.partition()}-{record.offset()}" for record in careful.records]
+    mine = {p: [r.offset() or 0 for r in records if r.partition() == p] for p in {r.partition() or 0 for r in records}}
+    for batch in (careful, fast):
+        assert [reject.record for reject in batch.rejects] == [r for r in records if r.offset() not in oks]
+        assert batch.segments() == {
+            p: Segment(offsets[0], offsets[-1] + 1, len(offsets), tuple(o for o in offsets if o not in oks))
+            for p, offsets in mine.items()
+        }
+    assert fast.ready == lengths(careful.ready, [r.value() for r in careful.records])  # type: ignore[misc]

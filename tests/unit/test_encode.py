@@ -1,10 +1,13 @@
 """Rows for LOAD DATA, read again by a reader of its own that follows the manual's rules."""
 
+import json
+from itertools import groupby
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from consumer.stores.mysql import LOAD, encode
+from consumer.stores.mysql import LOAD, encode, in_order
 from schemas.message import Row
 
 ROW: Row = ("a", "b", "message", "s", "2025-03-11 00:00:00.000000", "x")
@@ -38,7 +41,14 @@ def load_data(content: bytes) -> list[tuple[str | None, ...]]:
 
 
 def loaded(*rows: Row) -> list[tuple[str | None, ...]]:
-    return load_data("\n".join([*encode(rows), ""]).encode())
+    return load_data("\n".join([*encoded(*rows), ""]).encode())
+
+
+def encoded(*rows: Row) -> list[str]:
+    """Each row encoded, from a line that holds it as JSON, with and without characters beyond ASCII."""
+    lines, ascii_lines = ([json.dumps(row, ensure_ascii=only).encode() for row in rows] for only in (False, True))
+    assert encode(rows, lines) == encode(rows, ascii_lines)
+    return [line.decode() for line in encode(rows, lines)]
 
 
 def test_statement_names_the_rules_that_the_reader_follows() -> None:
@@ -47,16 +57,16 @@ def test_statement_names_the_rules_that_the_reader_follows() -> None:
 
 
 def test_plain_row_is_its_fields_and_tabs() -> None:
-    assert encode([ROW]) == ["a\tb\tmessage\ts\t2025-03-11 00:00:00.000000\tx"]
+    assert encoded(ROW) == ["a\tb\tmessage\ts\t2025-03-11 00:00:00.000000\tx"]
 
 
 def test_no_rows_are_no_lines() -> None:
-    assert encode([]) == []
+    assert encoded() == []
 
 
 def test_absent_data_is_null_and_empty_data_is_empty() -> None:
     absent, empty = (*ROW[:5], None), (*ROW[:5], "")
-    assert encode([absent, empty]) == ["\t".join(ROW[:5]) + "\t\\N", "\t".join(ROW[:5]) + "\t"]
+    assert encoded(absent, empty) == ["\t".join(ROW[:5]) + "\t\\N", "\t".join(ROW[:5]) + "\t"]
     assert loaded(absent, empty) == [absent, empty]
 
 
@@ -74,7 +84,7 @@ def test_text_arrives_exactly_in_every_column(text: str) -> None:
 
 
 def test_tab_that_makes_up_for_nothing_is_escaped() -> None:
-    assert encode([("a\tb", *ROW[1:])]) == ["a\\tb\tb\tmessage\ts\t2025-03-11 00:00:00.000000\tx"]
+    assert encoded(("a\tb", *ROW[1:])) == ["a\\tb\tb\tmessage\ts\t2025-03-11 00:00:00.000000\tx"]
 
 
 nasty = st.text(st.sampled_from("\t\n\r\0\\N0ntbZ\x1a'\" ab\u00e9\N{GRINNING FACE}"), max_size=8)
@@ -86,7 +96,30 @@ rows = st.tuples(text, text, st.sampled_from(["message", "status"]), text, st.ju
 @example([("\\", "", "message", "\t", ROW[4], None)])
 def test_any_rows_arrive_exactly(batch: list[Row]) -> None:
     assert loaded(*batch) == batch
-    for line in encode(batch):
+    for line in encoded(*batch):
         assert "\n" not in line
         assert "\0" not in line
         assert line.count("\t") == 5
+
+
+# --- sorted -------------------------------------------------------------------------------------------------
+
+
+def name_of(line: bytes) -> bytes:
+    return line.split(b"\t")[0]
+
+
+def test_lines_are_sorted_by_id_and_those_of_one_id_stay_in_their_order() -> None:
+    lines = [b"b\t2", b"a\tz", b"c\t1", b"a\ty", b"ab\t1", b"a\tx", b"a\ty"]
+    assert in_order(lines) == [b"a\tz", b"a\ty", b"a\tx", b"a\ty", b"ab\t1", b"b\t2", b"c\t1"]
+
+
+@given(st.lists(st.tuples(st.text("ab\x01", max_size=3), st.text("xyz", max_size=2)), max_size=30))
+def test_order_is_whole_and_stable(pairs: list[tuple[str, str]]) -> None:
+    lines = [f"{name}\t{text}".encode() for name, text in pairs]
+    ordered = in_order(lines)
+    assert sorted(ordered) == sorted(lines)
+    together = [(name, list(group)) for name, group in groupby(ordered, key=name_of)]
+    assert len(together) == len({name_of(line) for line in lines}), "an id's lines do not stand together"
+    for name, group in together:
+        assert group == [line for line in lines if name_of(line) == name]

@@ -1,0 +1,148 @@
+"""The targets, and how a run's figures stand to them. Each is a ratio within one run, or a bound."""
+
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Measures = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Summaries by suite and measure: see `benchmarks.measure.summary`."""
+
+Figure = Callable[[Measures], float]
+"""What a target looks at. Raises `KeyError` or `ValueError` where the run did not measure it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One line of the table."""
+
+    measure: str
+    bound: float
+    unit: str
+    figure: Figure
+    at_most: bool = False
+
+    def judge(self, measures: Measures) -> dict[str, Any]:
+        """The figure beside the target; None where it was not measured."""
+        try:
+            value = self.figure(measures)
+        except (KeyError, ValueError, ZeroDivisionError):
+            return {**self._said(), "value": None, "met": False, "note": "not measured in this run"}
+        met = value <= self.bound if self.at_most else value >= self.bound
+        return {**self._said(), "value": value, "met": met, "note": ""}
+
+    def _said(self) -> dict[str, Any]:
+        sign = "<=" if self.at_most else ">="
+        return {"measure": self.measure, "target": f"{sign} {self.bound:g}", "unit": self.unit}
+
+
+def judged(measures: Measures) -> list[dict[str, Any]]:
+    """Every target with its figure."""
+    return [target.judge(measures) for target in TARGETS]
+
+
+def _rate(measures: Measures, suite: str, name: str) -> float:
+    return float(measures[suite][name]["rate"]["median"])
+
+
+def _best(measures: Measures, suite: str, prefix: str) -> float:
+    return max(_rate(measures, suite, name) for name in measures[suite] if name.startswith(prefix))
+
+
+def ratio(suite: str, ours: str, theirs: str) -> Figure:
+    """Our median rate over the best median rate of the measures whose names begin with `theirs`."""
+    return lambda measures: _rate(measures, suite, ours) / _best(measures, suite, theirs)
+
+
+def seconds(suite: str, name: str) -> Figure:
+    """The median of the seconds."""
+    return lambda measures: statistics.median(float(run["seconds"]) for run in measures[suite][name]["runs"])
+
+
+def cpu(suite: str, name: str, group: str) -> Figure:
+    """Microseconds of CPU a line, of a group of processes."""
+    return lambda measures: float(measures[suite][name]["cpu_us_a_line"][group])
+
+
+def more(suite: str, name: str, key: str) -> Figure:
+    """The worst of what only this measure has."""
+    return lambda measures: max(float(run["more"][key]) for run in measures[suite][name]["runs"])
+
+
+def peak(group: str) -> Figure:
+    """The largest resident size of one process of a group, in MB, in any end-to-end run."""
+
+    def figure(measures: Measures) -> float:
+        runs = [
+            summary
+            for suite in ("end to end", "end to end, large", "memory")
+            for name, summary in measures.get(suite, {}).items()
+            if name.startswith("chatferry")
+        ]
+        return max(float(summary["peak_mb"][group]) for summary in runs)
+
+    return figure
+
+
+def growth(group: str) -> Figure:
+    """The largest peak over the smallest, by file size."""
+
+    def figure(measures: Measures) -> float:
+        peaks = [float(summary["peak_mb"][group]) for summary in measures["memory"].values()]
+        if len(peaks) < 2:
+            raise ValueError("one size is no comparison")
+        return max(peaks) / min(peaks)
+
+    return figure
+
+
+def right(measures: Measures) -> float:
+    """In how many of the three situations the run's own judgement names what holds it back."""
+    suite = measures["what holds it back"]
+    expected = {"database": "database", "parsing": "parsing", "source": "source"}
+    return sum(
+        summary["runs"][0]["more"]["held_back_by"] == expected[name.partition("-")[0]]
+        for name, summary in suite.items()
+    )
+
+
+LOAD, CONSUME = "chatferry load", "chatferry consume"
+BEST = "best limit"
+
+TARGETS = [
+    Target("10 M lines, file to table", 80, "s", seconds("end to end, large", LOAD), at_most=True),
+    Target("10 M lines, of the best limit", 0.8, "x", ratio("end to end, large", LOAD, BEST)),
+    Target("1 M lines, of the best limit", 0.55, "x", ratio("end to end", LOAD, BEST)),
+    Target("1 M lines, over the article's program", 10, "x", ratio("end to end", LOAD, "article")),
+    Target("producer over kcat", 1.0, "x", ratio("producer alone", "chatferry produce", "kcat")),
+    Target(
+        "consumer over Connect, insert", 2, "x", ratio("consumer alone", CONSUME, "Kafka Connect, Debezium, insert")
+    ),
+    Target(
+        "consumer over Connect, upsert", 4, "x", ratio("consumer alone", CONSUME, "Kafka Connect, Debezium, upsert")
+    ),
+    Target("consumer over Benthos", 3, "x", ratio("consumer alone", CONSUME, "Benthos")),
+    Target("consumer over rsyslog", 3, "x", ratio("consumer alone", CONSUME, "rsyslog")),
+    Target("consumer over Quix Streams", 3, "x", ratio("consumer alone", CONSUME, "Quix")),
+    Target("consumer over jq | LOAD DATA", 1.3, "x", ratio("consumer alone", CONSUME, "jq")),
+    Target(
+        "worker CPU a line, without the database",
+        2.0,
+        "us",
+        cpu("what holds it back", "parsing-bound: a store that accepts at once", "workers"),
+        at_most=True,
+    ),
+    Target("producer CPU a line", 1.2, "us", cpu("producer alone", "chatferry produce", "main"), at_most=True),
+    Target("producer's memory", 150, "MB", peak("main"), at_most=True),
+    Target("a worker's memory", 256, "MB", peak("workers"), at_most=True),
+    Target("producer's memory, 10 GB over 1 GB", 1.1, "x", growth("main"), at_most=True),
+    Target("a worker's memory, 10 GB over 1 GB", 1.1, "x", growth("workers"), at_most=True),
+    Target("live, p99 from file to row", 250, "ms", more("live", "chatferry, live", "p99_ms"), at_most=True),
+    Target(
+        "embedded load over a bare executemany",
+        0.7,
+        "x",
+        ratio("SQLite", "chatferry load, embedded", "bare executemany"),
+    ),
+    Target("own judgement right, of 3 situations", 3, "", right),
+]

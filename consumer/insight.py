@@ -1,0 +1,132 @@
+"""What held a run back, out of the workers' reports: where the time went, how long batches were, what would help."""
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from consumer.filling import BACKLOG, FULL
+from schemas.reports import BatchDone, Spent
+
+DATABASE, PARSING, SOURCE, NOTHING = "database", "parsing", "source", "nothing"
+
+MOST_POINTS = 500
+"""Batches that the account lists, at most: of more, every second one is left out, again and again."""
+
+
+class Circumstances(NamedTuple):
+    """What the advice depends on besides the reports."""
+
+    workers: int
+    partitions: int
+    cores: int
+    one_writer: bool
+    """The database takes one writer at a time: SQLite."""
+    indexes_kept: bool
+    """The secondary indexes were there while rows went in."""
+
+
+class Insight:
+    """Collects the reports of a run. Cheap for a run of a year: sums, and a list of bounded length."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._every = 1
+        self._seen = 0
+        self._points: list[tuple[float, int, int, str]] = []
+        self.spent = Spent()
+        self.largest = 0
+        self.ended: Counter[str] = Counter()
+        """How many batches ended why: see `consumer.filling`."""
+
+    def add(self, report: BatchDone) -> None:
+        """Take a worker's report in."""
+        size = sum(segment.messages for segment in report.segments.values())
+        self.spent = self.spent.plus(report.spent)
+        self.largest = max(self.largest, size)
+        self.ended[report.why] += 1
+        if self._seen % self._every == 0:
+            self._points.append((round(self._clock() - self._began, 3), report.worker, size, report.why))
+            if len(self._points) > MOST_POINTS:
+                self._points, self._every = self._points[::2], self._every * 2
+        self._seen += 1
+
+    def held_back_by(self) -> str:
+        """Which of the stages was busy when the others were not.
+
+        Fetching and parsing is one stage, storing and committing the other, and they work side by side: the one with
+        more work is what the run waits for. Unless both were idle for lack of records: then it is the source.
+        """
+        spent = self.spent
+        storing = spent.storing + spent.committing
+        if not spent.total:
+            return NOTHING
+        if spent.broker > max(spent.parsing, storing):
+            return SOURCE
+        return DATABASE if storing > spent.parsing else PARSING
+
+    def account(self, circumstances: Circumstances) -> dict[str, Any]:
+        """What `--json` says of it. Times are seconds, added up over the workers."""
+        spent = self.spent
+        return {
+            "time": {
+                "waiting_for_records": round(spent.broker, 3),
+                "parsing": round(spent.parsing, 3),
+                "waiting_for_database": round(spent.database, 3),
+                "committing": round(spent.committing, 3),
+                "database_at_work": round(spent.storing, 3),
+            },
+            "held_back_by": self.held_back_by(),
+            "advice": self.advice(circumstances),
+            "batch_rows": {
+                "median": round(statistics.median([point[2] for point in self._points])) if self._points else 0,
+                "largest": self.largest,
+                "ended": dict(self.ended),
+            },
+            "batches_over_time": [list(point) for point in self._points],
+        }
+
+    def advice(self, circumstances: Circumstances) -> str:
+        """Whether another worker, partition, or way with the indexes would help."""
+        return {
+            NOTHING: lambda _: "There was nothing to do",
+            SOURCE: lambda _: "Lines came no faster: no worker, partition or index would change that",
+            PARSING: _advice_on_parsing,
+            DATABASE: self._advice_on_database,
+        }[self.held_back_by()](circumstances)
+
+    def _advice_on_database(self, circumstances: Circumstances) -> str:
+        if circumstances.one_writer:
+            return "SQLite takes one writer: another worker would not help, MySQL or MariaDB would"
+        said = ["Another worker helps only where the database server has cores and disk to spare; a partition does not"]
+        if circumstances.indexes_kept:
+            said.append("--defer-indexes always builds the indexes at the end, where nobody reads the table meanwhile")
+        if self.ended[FULL] > sum(self.ended.values()) / 2:
+            said.append("longer batches spare a large table work: --batch-rows and --batch-bytes, for more memory")
+        return "; ".join(said)
+
+    def sentence(self, circumstances: Circumstances) -> str:
+        """The same for a person, in one line or two."""
+        spent, held = self.spent, self.held_back_by()
+        if held == NOTHING:
+            return "Nothing held it back: there was nothing to do"
+        busy = min((spent.storing + spent.committing) / spent.total, 1.0)
+        grew = "growing behind the backlog" if self.ended[BACKLOG] else "no backlog made them grow"
+        if self.ended[FULL]:
+            grew = "as long as the limits allow"
+        return (
+            f"Held back by the {held}: the workers parsed for {spent.parsing / spent.total:.0%} of their time, waited "
+            f"{spent.broker / spent.total:.0%} for records, {spent.database / spent.total:.0%} for the database, which "
+            f"was busy {busy:.0%} of it; batches of up to {self.largest:,} lines, {grew}. {self.advice(circumstances)}."
+        )
+
+
+def _advice_on_parsing(circumstances: Circumstances) -> str:
+    workers, partitions, cores = circumstances.workers, circumstances.partitions, circumstances.cores
+    if workers >= cores:
+        return f"Workers on another machine would help: this one's {cores} cores have a worker each"
+    if workers >= partitions:
+        return f"More partitions, and as many workers, would help: {partitions} partitions keep {workers} workers busy"
+    return f"Another worker would help: there are {cores} cores and {partitions} partitions"
