@@ -42,8 +42,8 @@ class Filled:
     topics: Sequence[str]
     rows: int
     """Rows that the records become."""
-    last: Sequence[str]
-    """The id of each partition's last new row: once all of these are stored, all rows are."""
+    last: Sequence[Row]
+    """Each partition's last new row: once all of these are stored, all rows are."""
 
 
 def rows_of(log: Path, *, repeats: bool) -> Iterator[tuple[Row, bool]]:
@@ -72,11 +72,11 @@ def encode(row: Row, place: SchemaPlace) -> bytes:
 def fill(site: Site, log: Path, place: SchemaPlace, *, repeats: bool, topics: int) -> Filled:
     """So many fresh topics, each with the rows of a log; all records of one id are in one partition.
 
-    Raises RuntimeError where the broker does not take a record.
+    Raises RuntimeError where the broker does not take a record, ValueError where the log holds no row.
     """
     names = [site.topic() for _ in range(topics)]
     feed = _Feed(site.kafka.brokers)
-    last: dict[int, str] = {}
+    last: dict[int, Row] = {}
     rows = 0
     for row, new in rows_of(log, repeats=repeats):
         key, value = row[0].encode(), encode(row, place)
@@ -84,9 +84,11 @@ def fill(site: Site, log: Path, place: SchemaPlace, *, repeats: bool, topics: in
         for name in names:
             feed.send(name, key, value, partition)
         if new:
-            last[partition] = row[0]
+            last[partition] = row
             rows += 1
     feed.finish()
+    if not last:
+        raise ValueError(f"{log} holds no row")
     return Filled(names, rows, list(last.values()))
 
 
