@@ -15,7 +15,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -160,7 +160,7 @@ def load(site: Site, worker: ConnectWorker, filled: Filled, topic: str, mode: Mo
     open the database could not be dropped.
     """
     pids = {"kafka": site.kafka.pid, "mariadb": site.maria.pid, "main": worker.pid}
-    groups = {group: partial(list, [pid]) for group, pid in pids.items()}
+    groups: dict[str, Callable[[], list[int]]] = {group: partial(list, [pid]) for group, pid in pids.items()}
     with site.database() as url, connected(url) as connection:
         try:
             with gate(site, topic) as first, Sampler(groups) as sampler:
