@@ -98,12 +98,11 @@ def growth(group: str) -> Figure:
 
 def right(measures: Measures) -> float:
     """In how many of the three situations the run's own judgement names what holds it back."""
-    suite = measures["what holds it back"]
-    expected = {"database": "database", "parsing": "parsing", "source": "source"}
-    return sum(
-        summary["runs"][0]["more"]["held_back_by"] == expected[name.partition("-")[0]]
-        for name, summary in suite.items()
-    )
+    said = {
+        name.partition("-")[0]: summary["runs"][0]["more"]["held_back_by"]
+        for name, summary in measures["what holds it back"].items()
+    }
+    return float(sum(expected == found for expected, found in said.items()))
 
 
 LOAD, CONSUME = "chatferry load", "chatferry consume"

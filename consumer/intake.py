@@ -36,6 +36,7 @@ class Intake:
         self._held: list[Message] = []
         self._held_ends: dict[int, int] = {}
         self._paused = False
+        self._closing = False
         self._waited = 0.0
         self._trouble: ChatferryError | None = None
         self._next_hint = 0.0
@@ -150,6 +151,8 @@ class Intake:
 
     def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         """Take the partitions over from their committed offset, a new group's from the beginning."""
+        if self._closing:  # what comes while we leave is the next one's; to ask about it now would wait for ever
+            return
         new = {partition.partition for partition in partitions}
         try:
             places = self._places(new)
@@ -224,4 +227,5 @@ class Intake:
 
     def close(self) -> None:
         """Leave the group."""
+        self._closing = True
         self._consumer.close()

@@ -22,8 +22,12 @@ class Stopwatch:
         self._booked["broker"] += waited
         self._booked[heading] += passed - waited
 
+    def clear(self) -> None:
+        """Forget what was booked."""
+        self._booked = dict.fromkeys(Spent._fields, 0.0)
+
     def take(self, *, storing: float) -> Spent:
         """What was booked since this was called before; `storing` is what the database took beside it."""
         spent = Spent(**{**self._booked, "storing": storing})
-        self._booked = dict.fromkeys(Spent._fields, 0.0)
+        self.clear()
         return spent

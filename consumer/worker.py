@@ -53,6 +53,7 @@ class Worker:
         self._filling = Filling(order, intake.backlog)
         self._saving = Saving(store, self._hold_on)
         self._watch = Stopwatch()
+        self._begun = False
         self._bad_run = 0
         self._care = 0  # so many records are to be handled carefully, because the database had warnings about them
         self._next = self._new_batch()
@@ -63,7 +64,6 @@ class Worker:
         Raises `Stop` where a person must act.
         """
         self._intake.open()
-        self._watch.lap("broker")
         try:
             while not self._stopping():
                 self.turn()
@@ -92,6 +92,9 @@ class Worker:
         ):
             revoked = self._intake.take(self._next, *wanted)
             self._watch.lap("parsing", broker=self._intake.waited())
+            if not self._begun:  # joining a group is not waiting for lines
+                self._watch.clear()
+                self._begun = not self._next.empty
             if revoked:
                 self._saving.forget(revoked)
                 self._next = self._new_batch()
