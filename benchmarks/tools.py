@@ -66,7 +66,8 @@ def try_out(baselines: Mapping[str, Baseline], *, description: str, **shape: flo
     is printed with its reason, and the status is then 1.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("names", nargs="*", choices=[[], *baselines], default=[], help="which (all)")
+    parser.add_argument("names", nargs="*", choices=[[], *baselines], default=[], metavar="NAME",
+                        help=f"which of {', '.join(baselines)} (all)")  # fmt: skip
     parser.add_argument("--lines", type=int, default=100_000, help="lines of the log (100_000)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, open_site(Path(folder)) as site:

@@ -13,6 +13,7 @@ from quixstreams.sinks import BatchingSink, SinkBatch  # type: ignore[import-not
 
 COMMIT_EVERY = 20_000  # records of all partitions
 STATEMENT_ROWS = 5_000
+HEARTBEAT_MS = 500  # so that a second process has its share soon; by the default, 3 s, it waits for it
 INSERT = (
     "INSERT IGNORE INTO chat_messages (`id`, `from`, `type`, `site_id`, `timestamp`, `data`) "
     "VALUES (%s, %s, %s, %s, %s, %s)"
@@ -47,7 +48,8 @@ def main() -> None:
     """Run until a signal."""
     application = Application(
         broker_address=os.environ["BROKERS"], consumer_group=os.environ["GROUP"], auto_offset_reset="earliest",
-        commit_every=COMMIT_EVERY, commit_interval=1.0, use_changelog_topics=False, state_dir=os.environ["FOLDER"],
+        consumer_extra_config={"heartbeat.interval.ms": HEARTBEAT_MS}, commit_every=COMMIT_EVERY, commit_interval=1.0,
+        use_changelog_topics=False, state_dir=os.environ["FOLDER"],
     )  # fmt: skip
     messages = application.topic(os.environ["TOPIC"], value_deserializer="json")
     application.dataframe(messages).sink(TableSink())
