@@ -5,8 +5,8 @@
 Each takes a topic that was filled before into a fresh table with chatferry's columns, key and indexes. The clock goes
 from the start of the process until the last row is in the table, start-up included; then the process is ended.
 
-Fill the topic from a clean log (`site.log(lines, bad=0.0, repeats=0.0)`): a bad line ends Quix Streams, Benthos tries it
-for ever, and rsyslog stores what it can read of it as a row; and the number of rows is what each waits for. rsyslog
+Fill the topic from a clean log (`site.log(lines, bad=0.0, repeats=0.0)`): a bad line ends Quix Streams, Benthos tries
+it for ever, and rsyslog stores what it can read of it as a row; and the number of rows is what each waits for. rsyslog
 stores an empty text as NULL (it has one name for both); the others' tables are exact.
 
 Redpanda Connect, the present Benthos, could not be had where this was written; Benthos 4.27, the last before it, could.
