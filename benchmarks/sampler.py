@@ -9,7 +9,11 @@ from typing import Self
 
 import psutil
 
-EVERY_SECONDS = 0.5
+EVERY_SECONDS = 0.05
+"""How often the processes are looked at: what one used between the last look and its end is not seen."""
+
+NEW_EVERY = 10
+"""Every so many looks, new processes are looked for: that costs more, and they use little at first."""
 
 
 @dataclass
@@ -40,7 +44,8 @@ class Sampler:
         self.usage = Usage()
 
     def __enter__(self) -> Self:
-        self._look(first=True)
+        self._find(first=True)
+        self._note()
         self._thread.start()
         return self
 
@@ -50,15 +55,28 @@ class Sampler:
         self._over.set()
         self._thread.join()
         self._look()
+        self._note()
 
     def _watch(self) -> None:
+        looks = 0
         while not self._over.wait(EVERY_SECONDS):
-            self._look()
+            looks += 1
+            if looks % NEW_EVERY:
+                self._look()
+            else:
+                self._find()
+                self._note()
 
-    def _look(self, *, first: bool = False) -> None:
+    def _find(self, *, first: bool = False) -> None:
         for group, processes in self._groups.items():
             for pid in processes():
                 self._look_at(group, pid, first=first)
+
+    def _look(self) -> None:
+        for pid, (group, _, _) in list(self._seen.items()):
+            self._look_at(group, pid, first=False)
+
+    def _note(self) -> None:
         used = dict.fromkeys(self._groups, 0.0)
         for group, then, now in self._seen.values():
             used[group] += now - then

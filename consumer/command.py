@@ -17,7 +17,7 @@ from consumer.protocol import offers_kip_848
 from consumer.stores.engine import make_engine
 from consumer.stores.indexes import build, deferred
 from consumer.stores.opening import check, first_contact
-from consumer.supervisor import Supervisor
+from consumer.supervisor import Supervisor, prepare_workers
 from consumer.tally import Tally
 from schemas.errors import BrokerDown, UsageProblem
 from schemas.reports import BatchDone, WorkerOrder
@@ -49,6 +49,7 @@ def consume(**given: Any) -> int:
     """
     interruption = Interruption().listen()
     brokers = required("brokers", given["brokers"])
+    prepare_workers()
     database = required("database", given["database"])
     database_password = secret("CHATFERRY_DATABASE_PASSWORD", given["database_password_file"], environment())
     password = secret("CHATFERRY_KAFKA_PASSWORD", given["kafka_password_file"], environment())

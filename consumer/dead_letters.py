@@ -56,7 +56,8 @@ class DeadLetters:
         self._settings = settings
         self._topic = topic
         self._origin = origin
-        self._client: Producer | None = None  # most workers never meet a bad line
+        self._client: Producer | None = None
+        self._topic_seen = False
 
     def send(self, rejects: Sequence[Reject], keep_alive: Callable[[], None]) -> None:
         """Send them all; `keep_alive` is called now and then while the topic takes its time.
@@ -82,7 +83,7 @@ class DeadLetters:
         """Send all; returns those that were too large, they or the batch they went in. Raises `Stop` for any other
         failure."""
         failures: list[tuple[Reject, KafkaError]] = []
-        client = self._client = self._client or self._connect()
+        client = self._connected()
         for reject in rejects:
             self._hand_over(client, reject, value_of, failures)
         self._wait(client, keep_alive)
@@ -91,8 +92,21 @@ class DeadLetters:
                 self._give_up(error)
         return [reject for reject, _ in failures]
 
-    def _connect(self) -> Producer:
-        client = Producer(self._settings)
+    def open(self) -> None:
+        """Begin to connect: an idempotent producer needs half a second before its first record goes."""
+        self._client = self._client or Producer(self._settings)
+
+    def _connected(self) -> Producer:
+        """The client, which knows the topic."""
+        self.open()
+        client = self._client
+        assert client is not None
+        if not self._topic_seen:
+            self._look_for_topic(client)
+            self._topic_seen = True
+        return client
+
+    def _look_for_topic(self, client: Producer) -> None:
         deadline = time.monotonic() + MISSING_SECONDS
         with contextlib.suppress(KafkaException):  # only a head start: else it learns of the topic half a second later
             while error := client.list_topics(self._topic, timeout=HEAD_START_SECONDS).topics[self._topic].error:
@@ -101,7 +115,6 @@ class DeadLetters:
                 if time.monotonic() > deadline:
                     self._give_up(error)
                 time.sleep(0.1)
-        return client
 
     def _hand_over(
         self,

@@ -9,7 +9,7 @@ from schemas.reports import WorkerOrder
 SLICE_RECORDS = 1_000
 """Records fetched and parsed at once: they stay in the processor's cache, and their bytes are looked at after each."""
 
-FIRST_ROWS = 20_000
+FIRST_ROWS = 10_000
 """What a batch should hold while there is a backlog, at first; doubled with each one, up to the order's limits."""
 
 CAREFUL_ROWS = 50_000

@@ -65,6 +65,11 @@ class Saving:
             self.seconds += time.monotonic() - began
 
     @property
+    def busy(self) -> bool:
+        """Whether there is a batch that its owner is not done with."""
+        return self.batch is not None
+
+    @property
     def done(self) -> bool:
         """Whether `result` comes at once."""
         return self.batch is not None and self._future.done()

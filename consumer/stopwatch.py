@@ -14,12 +14,12 @@ class Stopwatch:
         self._last = clock()
         self._booked = dict.fromkeys(Spent._fields, 0.0)
 
-    def lap(self, heading: str, *, broker: float = 0.0) -> None:
-        """Book the time since the last lap under `heading`, but for the part that was a wait for the broker."""
+    def lap(self, heading: str, *, waited: float = 0.0, on: str = "broker") -> None:
+        """Book the time since the last lap under `heading`, but for the part that was waited `on` something."""
         now = self._clock()
         passed, self._last = now - self._last, now
-        waited = min(broker, passed)
-        self._booked["broker"] += waited
+        waited = min(waited, passed)
+        self._booked[on] += waited
         self._booked[heading] += passed - waited
 
     def clear(self) -> None:

@@ -3,12 +3,14 @@ SQL."""
 
 import logging
 import multiprocessing
+import multiprocessing.context
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 
 from consumer.process import work
 from schemas.errors import Stop
@@ -16,6 +18,27 @@ from schemas.reports import BatchDone, WorkerOrder, WorkerStopped
 from terminal.signals import GRACE_SECONDS
 
 log = logging.getLogger(__name__)
+
+NEEDED_BY_WORKERS = [
+    "consumer.process",
+    "consumer.dead_letters",
+    "consumer.intake",
+    "consumer.stores.opening",
+    "consumer.worker",
+]
+
+
+def prepare_workers() -> multiprocessing.context.ForkServerContext:
+    """Start the process that workers are forked from, and have it import what they need: half a second of work.
+
+    It runs beside the start of a command that will want workers; they are there at once then. It has no thread and no
+    client, so that forking it is sound, and it ends when this process does.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(NEEDED_BY_WORKERS)
+    forkserver.ensure_running()
+    return context
+
 
 TICK_SECONDS = 0.05
 KILLED_TOO_OFTEN = 5
@@ -27,7 +50,7 @@ nobody."""
 @dataclass
 class _Member:
     order: WorkerOrder
-    process: SpawnProcess
+    process: BaseProcess
     pipe: Connection
     ended: bool = False
 
@@ -47,7 +70,7 @@ class Supervisor:
         self._on_report = on_report
         self._renew = renew
         self._work = work
-        self._context = multiprocessing.get_context("spawn")
+        self._context = prepare_workers()
         self._members: list[_Member] = []
         self._deaths: deque[float] = deque(maxlen=KILLED_TOO_OFTEN)
         self._problem: Stop | None = None

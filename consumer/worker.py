@@ -64,6 +64,7 @@ class Worker:
         Raises `Stop` where a person must act.
         """
         self._intake.open()
+        self._dead_letters.open()
         try:
             while not self._stopping():
                 self.turn()
@@ -87,11 +88,9 @@ class Worker:
 
     def _fill(self) -> None:
         """Consume and parse until the batch is enough; settle the last one as soon as it is stored."""
-        while (wanted := self._filling.next_slice(self._next, storing=self._saving.batch is not None)) and (
-            not self._stopping()
-        ):
+        while (wanted := self._filling.next_slice(self._next, storing=self._saving.busy)) and (not self._stopping()):
             revoked = self._intake.take(self._next, *wanted)
-            self._watch.lap("parsing", broker=self._intake.waited())
+            self._watch.lap("parsing", waited=self._intake.waited(), on="database" if self._saving.busy else "broker")
             if not self._begun:  # joining a group is not waiting for lines
                 self._watch.clear()
                 self._begun = not self._next.empty

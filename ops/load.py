@@ -9,6 +9,7 @@ import click
 
 from consumer.command import BATCH_SETTINGS
 from consumer.stores.engine import make_engine
+from consumer.supervisor import prepare_workers
 from ops.account import sentences
 from ops.broker import embedded_broker
 from ops.dead_letter_file import keep_dead_letters
@@ -37,6 +38,7 @@ def load(files: tuple[str, ...], **given: Any) -> int:
     interruption = Interruption().listen()
     for file in files:
         check_path(file)
+    prepare_workers()
     embedded = not given["brokers"] or not required("brokers", given["brokers"])
     with embedded_broker() if embedded else nullcontext(given["brokers"]) as brokers:
         run = Load(files, brokers, given, interruption)

@@ -45,11 +45,11 @@ class Spent(NamedTuple):
     """Where a worker's time went, in seconds by the clock."""
 
     broker: float = 0.0
-    """Waiting for records."""
+    """Waiting for records, with nothing else going on."""
     parsing: float = 0.0
     """Fetching and parsing records that were there."""
     database: float = 0.0
-    """Waiting for a batch to be stored, with the next one full."""
+    """Waiting for a batch to be stored, with the next one full or no more records to be had meanwhile."""
     committing: float = 0.0
     """Waiting for dead letters to be acknowledged and offsets to be committed."""
     storing: float = 0.0

@@ -133,7 +133,8 @@ class Running:
 
     def workers(self) -> list[int]:
         """The process ids of a consumer's or a load's workers."""
-        return [pid for pid in children(self.pid) if "spawn_main" in command_line(pid)]
+        servers = [pid for pid in children(self.pid) if "forkserver" in command_line(pid)]
+        return [worker for server in servers for worker in children(server)]
 
 
 @dataclass
