@@ -19,6 +19,11 @@ from terminal.signals import GRACE_SECONDS
 
 log = logging.getLogger(__name__)
 
+FORK_TRIES = 20
+
+UNKNOWN_END = 255
+"""The exit status that multiprocessing gives where the fork server, which would know it, is gone."""
+
 NEEDED_BY_WORKERS = [
     "consumer.process",
     "consumer.dead_letters",
@@ -105,12 +110,20 @@ class Supervisor:
             raise self._problem
 
     def _spawn(self, order: WorkerOrder) -> None:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=self._work, args=(order, theirs), name=f"worker-{order.number}", daemon=True
-        )
-        process.start()
-        theirs.close()
+        for _ in range(FORK_TRIES):
+            ours, theirs = self._context.Pipe()
+            name = f"worker-{order.number}"
+            process = self._context.Process(target=self._work, args=(order, theirs), name=name, daemon=True)
+            try:
+                process.start()
+                break
+            except (EOFError, ConnectionError):  # the fork server died just now; it is started anew once it is buried
+                ours.close()
+                time.sleep(TICK_SECONDS)
+            finally:
+                theirs.close()
+        else:
+            raise Stop("No worker can be started: what starts them dies again and again", "See what kills it (memory?)")
         self._members.append(_Member(order, process, ours))
         log.debug("worker %d runs as process %d", order.number, process.pid)
 
@@ -147,23 +160,23 @@ class Supervisor:
             log.info("Worker %d ended on a signal of its own: another takes its place", member.order.number)
             self._spawn(self._renew(member.order))
             return
-        if code > 0:
+        if code > 0 and code != UNKNOWN_END:
             self._problem = Stop(
                 f"Worker {member.order.number} crashed", "Its traceback above is a bug: please report it"
             )
             return
-        self._replace(member, code)
+        self._replace(member, f"signal {-code}" if code < 0 else "the end of the process that it was forked from")
 
-    def _replace(self, member: _Member, code: int) -> None:
+    def _replace(self, member: _Member, cause: str) -> None:
         now = time.monotonic()
         self._deaths.append(now)
         if len(self._deaths) == KILLED_TOO_OFTEN and now - self._deaths[0] < WITHIN_SECONDS:
             self._problem = Stop(
-                f"{KILLED_TOO_OFTEN} workers were killed within {WITHIN_SECONDS:.0f} s, the last by signal {-code}",
+                f"{KILLED_TOO_OFTEN} workers were killed within {WITHIN_SECONDS:.0f} s, the last by {cause}",
                 "See what kills them (memory?), then start again: nothing is lost",
             )
             return
-        log.warning("Worker %d was ended by signal %d: another takes its place", member.order.number, -code)
+        log.warning("Worker %d was ended by %s: another takes its place", member.order.number, cause)
         self._spawn(self._renew(member.order))
 
     def _stop_all(self) -> None:

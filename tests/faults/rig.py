@@ -42,6 +42,8 @@ class Fault(Enum):
     KILL_AFTER_DATABASE_COMMIT = 1
     STOP_AFTER_DATABASE_COMMIT = 2
     KILL_AFTER_DEAD_LETTER_ACKNOWLEDGEMENT = 3
+    HOLD_BEFORE_DATABASE = 4
+    """No signal: the first batch waits before the database until `WorkerProcess.release`."""
 
 
 class RiggedStore:
@@ -74,6 +76,20 @@ class RiggedStore:
         self._store.close()
 
 
+class HeldStore(RiggedStore):
+    """A real store whose first batch waits until a file is there."""
+
+    def __init__(self, store: Store, gate: Path) -> None:
+        super().__init__(store, signal.SIGCONT)
+        self._number = None
+        self._gate = gate
+
+    def save(self, ready: Sequence[Any]) -> Stored:
+        self._gate.with_suffix(".held").touch()
+        wait_until(self._gate.exists, "the batch is let go")
+        return super().save(ready)
+
+
 class RiggedDeadLetters(DeadLetters):
     """Real dead letters that kill their process when the first ones are acknowledged."""
 
@@ -97,9 +113,16 @@ def rigged_work(order: WorkerOrder, supervisor: Connection, log: str, fault: Fau
         store = RiggedStore(store, signal.SIGKILL)
     elif fault is Fault.STOP_AFTER_DATABASE_COMMIT:
         store = RiggedStore(store, signal.SIGSTOP)
+    elif fault is Fault.HOLD_BEFORE_DATABASE:
+        store = HeldStore(store, gate_of(Path(log)))
     else:
         letters = RiggedDeadLetters(order.dead_letter_kafka, order.dead_letter_topic, order.topic)
     Worker(order, Intake(order), store, letters, supervisor.send, supervisor.poll).run()
+
+
+def gate_of(log: Path) -> Path:
+    """The file that lets a held batch go."""
+    return log.with_suffix(".gate")
 
 
 class WorkerProcess:
@@ -160,6 +183,15 @@ class WorkerProcess:
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
+
+    @property
+    def holds(self) -> bool:
+        """Whether its first batch waits before the database."""
+        return gate_of(self._log).with_suffix(".held").exists()
+
+    def release(self) -> None:
+        """Let the held batch go to the database."""
+        gate_of(self._log).touch()
 
     @property
     def frozen(self) -> bool:

@@ -1,0 +1,181 @@
+"""The guarantee with every lever on: two batches in hand, indexes built at the end, batches that must come again."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pymysql
+import pytest
+from sqlalchemy import make_url
+
+from consumer.stores.engine import make_engine
+from ops.database import upgrade
+from tests.acceptance.ferry import Ferry, count_rows, message, publish, query, records, wait_until
+from tests.faults.rig import Fault, WorkerProcess, committed, create_topic, second, worker_order
+from tests.services.kafka import GivenKafka, Kafka
+from tests.services.mariadb import MariaDB
+
+PARTITIONS = 2
+LINES = 2_000
+INDEXES = (
+    "SELECT index_name FROM information_schema.statistics WHERE table_schema = DATABASE() AND index_name <> 'PRIMARY'"
+)
+
+
+@pytest.fixture
+def brokers(kafka: Kafka | GivenKafka, topic: str) -> str:
+    """The shared Kafka, with an empty `topic` on it and its dead letters."""
+    create_topic(kafka.brokers, topic, PARTITIONS)
+    create_topic(kafka.brokers, f"{topic}.dlq", 1)
+    return kafka.brokers
+
+
+@pytest.fixture
+def database(mysql_url: str) -> str:
+    """The URL of a database with an empty table."""
+    engine = make_engine(mysql_url)
+    upgrade(engine)
+    engine.dispose()
+    return mysql_url
+
+
+def fill(brokers: str, topic: str, lines: int, *, start: int = 0) -> list[str]:
+    """Put good lines on the topic, evenly over its partitions; their ids."""
+    numbers = range(start, start + lines)
+    publish(brokers, topic, (message(number) for number in numbers), range(PARTITIONS))
+    return [f"id-{number}" for number in numbers]
+
+
+def ids(database: str) -> list[str]:
+    return [name for (name,) in query(database, "SELECT id FROM chat_messages")]
+
+
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_partition_revoked_while_two_batches_are_in_hand_is_committed_by_its_new_owner_alone(
+    brokers: str, topic: str, group: str, database: str, tmp_path: Path, protocol: str
+) -> None:
+    sent = fill(brokers, topic, LINES)
+    order = worker_order(brokers, topic, group, database, group_protocol=protocol)
+    with WorkerProcess(order, tmp_path / "first", Fault.HOLD_BEFORE_DATABASE) as first:
+        wait_until(lambda: first.holds, "the first batch waits before the database")
+        sent += fill(brokers, topic, LINES, start=LINES)  # what the first worker gathers meanwhile
+        with WorkerProcess(second(order), tmp_path / "second") as other:
+            wait_until(lambda: len(committed(brokers, group)) == 1, "the second worker has committed its partition")
+            ((moved, end),) = committed(brokers, group).items()
+            wait_until(lambda: committed(brokers, group) == {moved: LINES}, "all of it")
+            assert end <= LINES
+            assert first.listen() == [], "the held batch was reported"
+            assert count_rows(database) == LINES, "the second worker stored another partition than the one it has"
+            first.release()
+            wait_until(lambda: committed(brokers, group) == {0: LINES, 1: LINES}, "everything is committed")
+            assert first.repeats > 0, "the first worker's batch held nothing of the partition that moved"
+            sent += fill(brokers, topic, 100, start=2 * LINES)
+            wait_until(lambda: sum(committed(brokers, group).values()) == 2 * LINES + 100, "fresh lines too")
+            assert (first.end(), other.end()) == (0, 0)
+            assert first.rows + other.rows == len(sent)
+    assert sorted(ids(database)) == sorted(sent)
+    assert records(brokers, f"{topic}.dlq") == []
+
+
+def test_worker_killed_after_a_database_commit_with_the_next_batch_in_hand_loses_neither(
+    brokers: str, topic: str, group: str, database: str, tmp_path: Path
+) -> None:
+    sent = fill(brokers, topic, LINES)
+    order = replace(worker_order(brokers, topic, group, database), batch_rows=200)
+    with WorkerProcess(order, tmp_path / "killed", Fault.KILL_AFTER_DATABASE_COMMIT) as killed:
+        assert killed.wait_until_over() == -signal.SIGKILL
+        assert killed.listen() == []
+    durable = count_rows(database)
+    assert 0 < durable <= 200
+    assert committed(brokers, group) == {}
+    with WorkerProcess(second(order), tmp_path / "heir") as heir:
+        wait_until(lambda: sum(committed(brokers, group).values()) == LINES, "everything is committed")
+        assert heir.end() == 0
+        assert (heir.repeats, heir.rows) == (durable, LINES - durable)
+    assert sorted(ids(database)) == sorted(sent)
+
+
+def test_batch_that_the_database_warns_about_comes_again_and_only_the_refused_rows_are_dead_letters(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry
+) -> None:
+    query(database, "ALTER TABLE chat_messages ADD CONSTRAINT polite CHECK (data <> 'rude')")
+    sent = fill(brokers, topic, LINES)
+    rude = [message(number, data="rude") for number in range(LINES, LINES + 3)]
+    publish(brokers, topic, rude, range(PARTITIONS))
+    sent += fill(brokers, topic, LINES, start=2 * LINES)
+    named = ["--brokers", brokers, "--topic", topic, "--group", group, "--database", database, "--until-end", "--json"]
+    result = ferry.start("consume", *named, "--batch-rows", "700", "-v").wait()
+    assert result.status == 0, result.err
+    assert "comes again, for INSERT" in result.err, "no batch was refused"
+    account = result.json
+    assert (account["messages"], account["rows"], account["repeats"]) == (len(sent) + 3, len(sent), 0)
+    assert account["dead_letters"] == 3
+    letters = records(brokers, f"{topic}.dlq")
+    assert Counter(letter.value for letter in letters) == Counter(rude)
+    assert {letter.headers["chatferry.stage"] for letter in letters} == {"store"}
+    assert sorted(ids(database)) == sorted(sent)
+
+
+@contextmanager
+def reading(database: str) -> Iterator[None]:
+    """Hold a transaction that has read the table: rows may go in, an ALTER TABLE waits for it."""
+    url = make_url(database)
+    with closing(
+        pymysql.connect(host=url.host, port=url.port or 0, user=url.username, database=url.database)
+    ) as connection:
+        connection.begin()
+        connection.cursor().execute("SELECT 1 FROM chat_messages LIMIT 1")
+        yield
+
+
+def test_load_and_database_killed_in_the_middle_of_an_index_build_leave_what_the_next_run_finishes(
+    brokers: str, topic: str, group: str, server_directory: Path, ferry: Ferry
+) -> None:
+    lines = 60_000
+    sent = fill(brokers, topic, lines)
+    with MariaDB(server_directory) as mariadb:
+        database = mariadb.create_database("chat")
+        ferry.run("db", "upgrade", "--database", database)
+        named = ["--brokers", brokers, "--topic", topic, "--group", group, "--database", database, "--until-end"]
+        running = ferry.start("consume", *named, "--batch-rows", "1000", "-v")
+        running.wait_until(lambda: count_rows(database) > 0, "the first rows are there")
+        with reading(database):
+            running.wait_until(lambda: "Building the indexes" in running.err, "the indexes are being built")
+            altering = "SELECT 1 FROM information_schema.processlist WHERE info LIKE 'ALTER TABLE%%ADD INDEX%%'"
+            running.wait_until(lambda: bool(query(database, altering)), "the database is at it")
+            workers = running.workers()
+            assert running.end(signal.SIGKILL).status == -signal.SIGKILL
+            mariadb.kill()
+        assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+        mariadb.start()
+        assert query(database, INDEXES) == []
+        assert "lacks" in ferry.run("db", "check", "--database", database, check=1).error
+        assert sorted(ids(database)) == sorted(sent), "rows were lost with the indexes"
+        fresh = fill(brokers, topic, 100, start=lines)
+        result = ferry.start("consume", *named, "--json").wait()
+        assert (result.status, result.json["rows"], result.json["repeats"]) == (0, 100, 0)
+        assert len(query(database, INDEXES)) == 2
+        ferry.run("db", "check", "--database", database)
+        assert sorted(ids(database)) == sorted(sent + fresh)
+
+
+def test_death_of_the_process_that_workers_are_forked_from_is_survived(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry
+) -> None:
+    sent = fill(brokers, topic, LINES)
+    named = ["--brokers", brokers, "--topic", topic, "--group", group, "--database", database]
+    running = ferry.start("consume", *named, "--workers", "1", "--json")
+    running.wait_until(lambda: count_rows(database) == LINES, "everything is stored")
+    (worker,) = running.workers()
+    server = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(server, signal.SIGKILL)
+    sent += fill(brokers, topic, 100, start=LINES)
+    running.wait_until(lambda: count_rows(database) == LINES + 100, "fresh lines too")
+    result = running.end(signal.SIGTERM)
+    assert result.status == 143
+    assert "ended by the end of the process that it was forked from: another takes its place" in result.err
+    assert sorted(ids(database)) == sorted(sent)
