@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check lint servers lock clean
+.PHONY: help demo test check lint bench bench-full servers lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -37,6 +37,16 @@ lint: $(VENV)/installed-dev  ## style, types and import borders
 	$(BIN)/lint-imports --no-cache
 
 check: lint test  ## what .ci/run does
+
+bench: $(VENV)/installed-dev  ## every measure beside its baseline: some ten minutes
+	@./tests/prepare
+	$(BIN)/python -m benchmarks.install
+	$(BIN)/python -m benchmarks.bench
+
+bench-full: $(VENV)/installed-dev  ## the same with 10 M lines and 10 GB: some two hours
+	@./tests/prepare
+	$(BIN)/python -m benchmarks.install
+	$(BIN)/python -m benchmarks.bench --full
 
 servers: $(VENV)/installed-dev  ## start a local Apache Kafka and MariaDB to play with; Ctrl-C ends them
 	@./tests/prepare

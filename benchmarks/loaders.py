@@ -22,10 +22,9 @@ from sqlalchemy.orm import Session
 
 from benchmarks import tools
 from benchmarks.article import ignoring
-from benchmarks.measure import Sample
+from benchmarks.measure import Missing, Sample
 from benchmarks.sampler import Sampler
 from benchmarks.site import CommandFailed, Site, sample
-from benchmarks.tools import Missing
 from consumer.stores.sqlite import SKIP
 from schemas.errors import BadLine
 from schemas.message import Row, parse, parse_lines

@@ -26,10 +26,9 @@ import pymysql
 from sqlalchemy.engine import make_url
 
 from benchmarks import tools
-from benchmarks.measure import Sample
+from benchmarks.measure import Missing, Sample
 from benchmarks.sampler import Sampler, children
 from benchmarks.site import CommandFailed, Site
-from benchmarks.tools import Missing
 from schemas.table import TABLE
 
 FILES = Path(__file__).parent / "peer_files"
@@ -66,12 +65,21 @@ def install() -> None:
         subprocess.run([go, *arguments], check=True, cwd=BENTHOS.parent)
 
 
+def installed() -> bool:
+    """Whether all three are there."""
+    return _rsyslogd() is not None and QUIX_PYTHON.exists() and BENTHOS.exists()
+
+
+def _rsyslogd() -> str | None:
+    return shutil.which("rsyslogd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
 def rsyslog(site: Site, topic: str, lines: int) -> Sample:
     """imkafka, mmjsonparse, ommysql: four workers, each with a transaction of 5,000 single-row INSERTs.
 
     Raises `Missing`, and `CommandFailed` where it ends or stalls.
     """
-    found = shutil.which("rsyslogd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    found = _rsyslogd()
     if found is None:
         raise Missing(f"rsyslogd is missing: apt-get install -y --no-install-recommends {' '.join(RSYSLOG_PACKAGES)}")
     pid_file = site.folder / f"{site.name()}.pid"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from benchmarks.measure import Sample
+from benchmarks.measure import Missing, Sample
 from benchmarks.site import CommandFailed, Done, Site, open_site
 
 Baseline = Callable[[Site, Path], Sample]
@@ -20,10 +20,6 @@ Baseline = Callable[[Site, Path], Sample]
 
 FERRY = (sys.executable, "-m", "ops")
 """The start of a chatferry command."""
-
-
-class Missing(RuntimeError):
-    """A baseline's tool is not on this machine; the message says how to install it."""
 
 
 def program(name: str, package: str) -> str:

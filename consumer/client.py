@@ -37,7 +37,7 @@ def consumer_settings(brokers: str, pass_through: Mapping[str, str], password: s
         "fetch.wait.max.ms": 50,
         "fetch.queue.backoff.ms": 5,
         "queued.min.messages": 100_000,
-        "queued.max.messages.kbytes": 48 << 10,  # what is fetched ahead; bounds memory
+        "queued.max.messages.kbytes": 12 << 10,  # what is fetched ahead; the client needs as much again to keep it
     }
     return {**defaults, **base_settings(brokers, pass_through, password, {**FORCED, "group.id": group})}
 

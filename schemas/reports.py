@@ -24,8 +24,8 @@ class WorkerOrder:
     partitions: tuple[int, ...] | None = None
     """None: as a member of the group. Else: exactly these, from `starts`, without a group."""
     starts: dict[int, int] = field(default_factory=dict)
-    batch_rows: int = 200_000
-    batch_bytes: int = 40 << 20
+    batch_rows: int = 250_000
+    batch_bytes: int = 48 << 20
     batch_seconds: float = 0.1
     dead_letter_run: int = 10_000
     """So many bad lines in a row stop the worker: the parser or the topic is wrong, not the lines. 0: never."""

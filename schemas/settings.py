@@ -114,8 +114,8 @@ SETTINGS: dict[str, Setting] = {
             "auto",
             choices=("auto", "always", "never"),
         ),
-        Setting("batch_rows", "Rows that a batch holds at most; a backlog makes it grow.", 200_000, int, minimum=1),
-        Setting("batch_bytes", "Bytes of lines that a batch holds at most.", 40 << 20, int, minimum=1024),
+        Setting("batch_rows", "Rows that a batch holds at most; a backlog makes it grow.", 250_000, int, minimum=1),
+        Setting("batch_bytes", "Bytes of lines that a batch holds at most.", 48 << 20, int, minimum=1024),
         Setting("batch_seconds", "How long a batch waits, without a backlog.", 0.1, float, minimum=0.001),
         Setting("dead_letter_run", "Stop after so many bad lines in a row; 0: never.", 10_000, int, minimum=0),
         Setting(

@@ -36,6 +36,9 @@ _DUPLICATE = 1062
 LOAD_ROWS = 50_000
 """Rows that one statement loads; a session keeps 65,535 warnings at most, and all of them must be seen."""
 
+LOAD_BYTES = 8 << 20
+"""Bytes that one statement loads, about: they are in memory twice while it runs."""
+
 
 class MySQLStore:
     """Stores batches sorted by id: long sorted runs are what the primary key takes fastest, and one order of locks for
@@ -69,8 +72,7 @@ class MySQLStore:
         repeats = 0
         try:
             with self._engine.connect() as connection, connection.begin():
-                for start in range(0, len(ordered), LOAD_ROWS):
-                    part = ordered[start : start + LOAD_ROWS]
+                for part in statements(ordered):
                     buffer = memoryview(b"\n".join([*part, b""]))
                     found = self.load(connection, "IGNORE", buffer, len(part))
                     if self._replace and found and self.load(connection, "REPLACE", buffer, len(part)):
@@ -148,6 +150,14 @@ def encode(rows: Sequence[Row], lines: Sequence[bytes]) -> list[bytes]:
 
 def _escaped(row: Row) -> str:
     return "\t".join(["\\N" if field is None else field.translate(_ESCAPES) for field in row])
+
+
+def statements(lines: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """The lines cut into statements."""
+    size = max(sum(map(len, lines)), 1)
+    count = max(min(LOAD_ROWS, LOAD_BYTES * len(lines) // size), 1)
+    for start in range(0, len(lines), count):
+        yield lines[start : start + count]
 
 
 def in_order(lines: Sequence[bytes]) -> list[bytes]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from consumer.stores.mysql import LOAD, encode, in_order
+from consumer.stores.mysql import LOAD, LOAD_BYTES, LOAD_ROWS, encode, in_order, statements
 from schemas.message import Row
 
 ROW: Row = ("a", "b", "message", "s", "2025-03-11 00:00:00.000000", "x")
@@ -123,3 +123,25 @@ def test_order_is_whole_and_stable(pairs: list[tuple[str, str]]) -> None:
     assert len(together) == len({name_of(line) for line in lines}), "an id's lines do not stand together"
     for name, group in together:
         assert group == [line for line in lines if name_of(line) == name]
+
+
+# --- cut into statements ------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(0, LOAD_BYTES // 4), max_size=20))
+@example([LOAD_BYTES // 4] * 20)
+def test_statements_hold_every_line_once_and_few_of_them(lengths: list[int]) -> None:
+    lines = [bytes(length) for length in lengths]
+    parts = list(statements(lines))
+    assert [line for part in parts for line in part] == lines
+    if lines:
+        mean = sum(lengths) / len(lines)
+        assert all(len(part) == 1 or len(part) * mean <= LOAD_BYTES for part in parts)
+
+
+def test_statement_holds_no_more_rows_than_a_session_keeps_warnings() -> None:
+    assert max(len(part) for part in statements([b"x"] * 200_000)) <= LOAD_ROWS < 65_535
+
+
+def test_line_larger_than_a_statement_goes_alone() -> None:
+    assert [len(part) for part in statements([b"x" * (2 * LOAD_BYTES), b"y" * (2 * LOAD_BYTES)])] == [1, 1]
