@@ -19,7 +19,7 @@ from benchmarks import suites
 from benchmarks.machine import describe
 from benchmarks.measure import interleaved, summary
 from benchmarks.report import write_report
-from benchmarks.site import Site, open_site
+from benchmarks.site import CommandFailed, Site, open_site
 from benchmarks.suites import Plan, Suite
 from benchmarks.targets import judged
 
@@ -66,12 +66,28 @@ def run(site: Site, results: Results, wanted: Iterable[Suite]) -> None:
         print(f"-- {suite.name}", file=sys.stderr, flush=True)
         runs = suite.runs or results.plan.runs
         samples = interleaved(suite.measures(site, results.plan), runs, results.content["left_out"])
-        results.content["measures"][suite.name] = {name: summary(found) for name, found in samples.items()}
-        if suite.figures:
+        if samples:
+            results.content["measures"][suite.name] = {name: summary(found) for name, found in samples.items()}
+        if suite.figures and samples:
             results.content["figures"] |= {
                 name: {"suite": suite.name, **figure} for name, figure in suite.figures(samples).items()
             }
         results.write()
+
+
+def flame_graph(site: Site, results: Results) -> str | None:
+    """Where a worker's time goes; the name of the picture beside the results, None where py-spy may not look."""
+    picture = results.path.with_name(f"{results.path.stem}-worker.svg")
+    topic = site.topic(site.log(results.plan.lines))
+    spy = str(Path(sys.executable).with_name("py-spy"))
+    record = [spy, "record", "--subprocesses", "--native", "--rate", "200", "--output", str(picture), "--"]
+    watched = [sys.executable, "-m", "benchmarks.accept_all", "--brokers", site.kafka.brokers, "--topic", topic]
+    try:
+        site.run([*record, *watched])
+    except CommandFailed as problem:
+        print(f"no flame graph: {problem}", file=sys.stderr, flush=True)
+        return None
+    return picture.name
 
 
 def main() -> None:
@@ -87,6 +103,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="chatferry-bench-") as name, open_site(Path(name)) as site:
         results.content["machine"] = describe(Path(name))
         run(site, results, wanted)
+        if not options.only:
+            results.content["flame_graph"] = flame_graph(site, results)
+            results.write()
     print(write_report(results.path))
 
 

@@ -60,6 +60,33 @@ def more_table(measures: Measures) -> str:
     return table(["measure", "figure", "median", "lowest to highest"], rows, right={2, 3}) if rows else ""
 
 
+def judgement_table(measures: Measures) -> str:
+    """What runs of ours said held them back, and advised; empty where none did."""
+    last = {name: measure["runs"][-1].get("more") or {} for name, measure in measures.items() if measure.get("runs")}
+    rows = [
+        [
+            name,
+            more["held_back_by"],
+            _shares_of_time(more["time"]),
+            number(more["batch_rows"]["median"]),
+            more["advice"],
+        ]
+        for name, more in last.items()
+        if "held_back_by" in more
+    ]
+    head = ["measure", "held back by", "workers' time", "lines of the median batch", "advice"]
+    return table(head, rows, right={3}) if rows else ""
+
+
+def _shares_of_time(spent: Mapping[str, float]) -> str:
+    """The workers' seconds as shares of all of them; the database is at work beside these."""
+    beside = spent.get("database_at_work", 0.0)
+    booked = {name: seconds for name, seconds in spent.items() if name != "database_at_work"}
+    total = sum(booked.values()) or 1.0
+    shares = [f"{name.replace('_', ' ')} {seconds / total:.0%}" for name, seconds in booked.items()]
+    return ", ".join([*shares, f"database at work {beside / total:.0%}"])
+
+
 def share_table(measures: Measures) -> str:
     """Core-seconds by group of processes with their shares; empty where no run knows them.
 

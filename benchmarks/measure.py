@@ -3,7 +3,7 @@
 import statistics
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
@@ -57,6 +57,10 @@ def interleaved(measures: Mapping[str, Measure], runs: int, missing: dict[str, s
     return samples
 
 
+CURVES = frozenset(["series", "batches_over_time", "milliseconds"])
+"""What of `Sample.more` is drawn, and not kept with every run."""
+
+
 def summary(samples: list[Sample]) -> dict[str, Any]:
     """Median and spread of the rate, the median cost of a line in microseconds by group, and every run."""
     rates = [sample.rate for sample in samples]
@@ -71,5 +75,9 @@ def summary(samples: list[Sample]) -> dict[str, Any]:
             group: max(sample.peak_mb.get(group, 0.0) for sample in samples)
             for group in sorted({group for sample in samples for group in sample.peak_mb})
         },
-        "runs": [asdict(sample) for sample in samples],
+        "runs": [asdict(replace(sample, more=_without_curves(sample.more))) for sample in samples],
     }
+
+
+def _without_curves(more: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in more.items() if name not in CURVES}

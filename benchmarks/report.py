@@ -7,7 +7,8 @@ The results are one JSON object:
      "measures": {suite: {name: what `benchmarks.measure.summary` returns}},
      "targets": [{"measure": "", "target": "", "value": number or null, "unit": "", "met": true, "note": ""}],
      "figures": {name: {"plot": a name of `benchmarks.plots.PLOTS`, "suite": "", "title": "", "data": its data,
-                        "options": {its options by name}}}}
+                        "options": {its options by name}}},
+     "left_out": {name: why}, "flame_graph": name of a file beside the report}
 
 What is absent is left out; a figure without points is named as not drawn. A measure whose name begins with `chatferry`
 has its colour in the bars. The pictures go to `<results>-figures/`, which is emptied of earlier ones.
@@ -22,7 +23,7 @@ from typing import Any
 from urllib.parse import quote
 
 from benchmarks.drawing import NothingToDraw
-from benchmarks.markdown import measure_table, more_table, number, plain, share_table, table
+from benchmarks.markdown import judgement_table, measure_table, more_table, number, plain, share_table, table
 from benchmarks.plots import PLOTS
 
 OURS = "chatferry"
@@ -79,9 +80,20 @@ def sections(run: Mapping[str, Any], pictures: Mapping[str, list[str]]) -> Itera
         yield f"## {plain(suite)}"
         yield from suite_section(measures)
         yield from pictures.get(suite, [])
+    yield from appendix(run)
     if others := [line for suite, lines in pictures.items() if suite not in run["measures"] for line in lines]:
         yield "## Other figures"
         yield from others
+
+
+def appendix(run: Mapping[str, Any]) -> Iterator[str]:
+    """What was left out for want of a tool, and the flame graph."""
+    if left_out := run.get("left_out"):
+        yield "## Left out"
+        yield table(["measure", "why"], [[name, reason] for name, reason in left_out.items()])
+    if graph := run.get("flame_graph"):
+        yield "## Flame graph"
+        yield f"One worker with a store that accepts at once, by py-spy, native frames included: [{graph}]({quote(graph)})"
 
 
 def introduction(run: Mapping[str, Any]) -> str:
@@ -152,6 +164,9 @@ def suite_section(measures: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     if more := more_table(measures):
         yield "Also measured, as the median of the runs, with the lowest and the highest:"
         yield more
+    if judgements := judgement_table(measures):
+        yield "What the last run said of itself:"
+        yield judgements
     if shares := share_table(measures):
         yield "### Where the core-seconds went"
         yield "Core-seconds of a run by group of processes, as medians of the runs, and their share of all of them."

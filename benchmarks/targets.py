@@ -21,6 +21,8 @@ class Target:
     unit: str
     figure: Figure
     at_most: bool = False
+    note: Callable[[Measures], str] = lambda _: ""
+    """Where the time of a missed target went."""
 
     def judge(self, measures: Measures) -> dict[str, Any]:
         """The figure beside the target; None where it was not measured."""
@@ -29,7 +31,7 @@ class Target:
         except (KeyError, ValueError, ZeroDivisionError):
             return {**self._said(), "value": None, "met": False, "note": "not measured in this run"}
         met = value <= self.bound if self.at_most else value >= self.bound
-        return {**self._said(), "value": value, "met": met, "note": ""}
+        return {**self._said(), "value": value, "met": met, "note": "" if met else self.note(measures)}
 
     def _said(self) -> dict[str, Any]:
         sign = "<=" if self.at_most else ">="
@@ -105,15 +107,49 @@ def right(measures: Measures) -> float:
     return float(sum(expected == found for expected, found in said.items()))
 
 
+def core_seconds(suite: str, *names: str) -> Callable[[Measures], str]:
+    """Where the core-seconds of the last run of each of these measures went."""
+
+    def note(measures: Measures) -> str:
+        said = []
+        for name in names:
+            run = measures[suite][name]["runs"][-1]
+            parts = ", ".join(f"{group} {used:.1f}" for group, used in sorted(run["cpu"].items()))
+            said.append(f"{name}: {sum(run['cpu'].values()):.0f} core-seconds in {run['seconds']:.1f} s ({parts})")
+        return "; ".join(said)
+
+    return note
+
+
 LOAD, CONSUME = "chatferry load", "chatferry consume"
 BEST = "best limit"
+LONGEST_LIMIT = "best limit: runs of 1,000,000"
 
 TARGETS = [
-    Target("10 M lines, file to table", 80, "s", seconds("end to end, large", LOAD), at_most=True),
-    Target("10 M lines, of the best limit", 0.8, "x", ratio("end to end, large", LOAD, BEST)),
+    Target(
+        "10 M lines, file to table",
+        80,
+        "s",
+        seconds("end to end, large", LOAD),
+        at_most=True,
+        note=core_seconds("end to end, large", LOAD, LONGEST_LIMIT),
+    ),
+    Target(
+        "10 M lines, of the best limit",
+        0.8,
+        "x",
+        ratio("end to end, large", LOAD, BEST),
+        note=core_seconds("end to end, large", LOAD, LONGEST_LIMIT),
+    ),
     Target("1 M lines, of the best limit", 0.55, "x", ratio("end to end", LOAD, BEST)),
     Target("1 M lines, over the article's program", 10, "x", ratio("end to end", LOAD, "article")),
-    Target("producer over kcat", 1.0, "x", ratio("producer alone", "chatferry produce", "kcat")),
+    Target("producer over kcat, 10 M lines", 1.0, "x", ratio("producer alone, large", "chatferry produce", "kcat")),
+    Target(
+        "producer over kcat, 1 M lines, with both starts",
+        1.0,
+        "x",
+        ratio("producer alone", "chatferry produce", "kcat"),
+    ),
     Target(
         "consumer over Connect, insert", 2, "x", ratio("consumer alone", CONSUME, "Kafka Connect, Debezium, insert")
     ),
@@ -131,7 +167,7 @@ TARGETS = [
         cpu("what holds it back", "parsing-bound: a store that accepts at once", "workers"),
         at_most=True,
     ),
-    Target("producer CPU a line", 1.2, "us", cpu("producer alone", "chatferry produce", "main"), at_most=True),
+    Target("producer CPU a line", 1.2, "us", cpu("producer alone, large", "chatferry produce", "main"), at_most=True),
     Target("producer's memory", 150, "MB", peak("main"), at_most=True),
     Target("a worker's memory", 256, "MB", peak("workers"), at_most=True),
     Target("producer's memory, 10 GB over 1 GB", 1.1, "x", growth("main"), at_most=True),
