@@ -93,7 +93,7 @@ def appendix(run: Mapping[str, Any]) -> Iterator[str]:
         yield table(["measure", "why"], [[name, reason] for name, reason in left_out.items()])
     if graph := run.get("flame_graph"):
         yield "## Flame graph"
-        yield f"One worker with a store that accepts at once, by py-spy, native frames included: [{graph}]({quote(graph)})"
+        yield f"A worker whose store accepts at once, by py-spy, with native frames: [{graph}]({quote(graph)})"
 
 
 def introduction(run: Mapping[str, Any]) -> str:
