@@ -9,10 +9,13 @@ import argparse
 import json
 import os
 import resource
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
 
 from consumer.client import TopicView, consumer_settings
 from consumer.dead_letters import dead_letter_settings
@@ -52,6 +55,15 @@ def accept_all(_order: WorkerOrder) -> AcceptAll:
     return AcceptAll()
 
 
+def watched_work(order: WorkerOrder, supervisor: Connection, folder: str) -> None:
+    """Work, and leave the core-seconds that it took in a file of the folder."""
+    try:
+        work(order, supervisor, open_store=accept_all)
+    finally:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        Path(folder, str(order.number)).write_text(str(used.ru_utime + used.ru_stime))
+
+
 def orders(brokers: str, topic: str, dead: str, view: TopicView, workers: int) -> list[WorkerOrder]:
     """Orders for workers that share the partitions, without a group."""
     starts = {partition: start for partition, (start, _) in view.offsets().items()}
@@ -88,15 +100,15 @@ def main() -> None:
         insight.add(report)
 
     work_orders = orders(options.brokers, options.topic, f"{options.topic}.dlq", view, options.workers)
-    supervisor = Supervisor(work_orders, heard, work=partial(work, open_store=accept_all))
-    supervisor.start()
-    supervisor.run(lambda: tally.reached(ends), lambda: False)
+    with tempfile.TemporaryDirectory() as folder:
+        supervisor = Supervisor(work_orders, heard, work=partial(watched_work, folder=folder))
+        supervisor.start()
+        supervisor.run(lambda: tally.reached(ends), lambda: False)
+        cpu = sum(float(file.read_text()) for file in Path(folder).iterdir())
     view.close()
     cores = len(os.sched_getaffinity(0))
     circumstances = Circumstances(options.workers, len(view.partitions), cores, one_writer=False, indexes_kept=False)
     seconds = time.monotonic() - began
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # of the workers alone, to the last tick
-    cpu = used.ru_utime + used.ru_stime
     account = insight.account(circumstances)
     print(json.dumps({"messages": tally.messages, "seconds": seconds, "worker_cpu_seconds": cpu, **account}))
 

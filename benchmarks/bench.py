@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,8 @@ def run(site: Site, results: Results, wanted: Iterable[Suite]) -> None:
             results.content["measures"][suite.name] = {name: summary(found) for name, found in samples.items()}
         if suite.figures and samples:
             results.content["figures"] |= {
-                name: {"suite": suite.name, **figure} for name, figure in suite.figures(samples).items()
+                f"{suite.name}: {name}": {"suite": suite.name, **figure}
+                for name, figure in suite.figures(samples).items()
             }
         results.write()
 
@@ -96,8 +97,11 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="10 M lines and 10 GB")
     parser.add_argument("--only", action="append", metavar="SUITE", help="this suite only; can be given again")
     parser.add_argument("--name", help="of the results file")
+    parser.add_argument("--lines", type=int, help="of most measures, instead of the plan's")
+    parser.add_argument("--runs", type=int, help="of most measures, instead of the plan's")
     options = parser.parse_args()
     kind, plan = ("full", FULL) if options.full else ("small", SMALL)
+    plan = replace(plan, lines=options.lines or plan.lines, runs=options.runs or plan.runs)
     wanted = [suite for suite in suites.ALL if not options.only or suite.name in options.only]
     results = Results(RESULTS / f"{options.name or kind}.json", kind, plan, time.monotonic())
     with tempfile.TemporaryDirectory(prefix="chatferry-bench-") as name, open_site(Path(name)) as site:

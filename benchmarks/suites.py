@@ -1,5 +1,6 @@
 """The suites of the benchmark: which measures stand side by side, on what."""
 
+import itertools
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -190,8 +191,16 @@ def of_size(site: Site, size: int) -> Sample:
 
 
 def curves(samples: Samples) -> Figures:
-    """CPU and batch sizes over time, of the last run of each measure of ours."""
+    """Throughput of all runs, CPU and batch sizes of the last one, over time, of each measure of ours."""
     found: Figures = {}
+    stored = {
+        f"{name}, run {number}": so_far(run.more["batches_over_time"])
+        for name, runs in samples.items()
+        for number, run in enumerate(runs, 1)
+        if "batches_over_time" in run.more
+    }
+    if stored:
+        found["throughput"] = {"plot": "throughput", "data": stored, "title": "Rows stored"}
     for name, runs in samples.items():
         more = runs[-1].more
         if "series" in more:
@@ -199,6 +208,11 @@ def curves(samples: Samples) -> Figures:
         if "batches_over_time" in more:
             found[f"{name}: batches"] = {"plot": "batches", "data": more["batches_over_time"], "title": name}
     return found
+
+
+def so_far(batches: list[tuple[float, int, int, str]]) -> list[tuple[float, int]]:
+    """When how many lines were stored, from the list of batches."""
+    return [(0.0, 0), *zip((b[0] for b in batches), itertools.accumulate(b[2] for b in batches), strict=True)]
 
 
 def latencies(samples: Samples) -> Figures:
