@@ -2,7 +2,8 @@
 
     python -m benchmarks.accept_all --brokers HOST:PORT --topic TOPIC [--workers N]
 
-Reads a topic from its beginning to its end as of now, commits nothing, and prints one JSON object.
+Reads a topic from its beginning to its end as of now and prints one JSON object. Commits nothing; bad lines go to the
+dead letters.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from consumer.supervisor import Supervisor
 from consumer.tally import Tally
 from schemas.message import Row
 from schemas.reports import BatchDone, WorkerOrder
+from schemas.topics import dead_letter_topic
 
 
 class AcceptAll:
@@ -88,7 +90,6 @@ def main() -> None:
     parser.add_argument("--brokers", required=True)
     parser.add_argument("--topic", required=True)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="as all commands take it")
     options = parser.parse_args()
     began = time.monotonic()
     view = TopicView(consumer_settings(options.brokers, {}, None, "accept-all"), options.topic)
@@ -99,7 +100,7 @@ def main() -> None:
         tally.add(report)
         insight.add(report)
 
-    work_orders = orders(options.brokers, options.topic, f"{options.topic}.dlq", view, options.workers)
+    work_orders = orders(options.brokers, options.topic, dead_letter_topic(options.topic), view, options.workers)
     with tempfile.TemporaryDirectory() as folder:
         supervisor = Supervisor(work_orders, heard, work=partial(watched_work, folder=folder))
         supervisor.start()

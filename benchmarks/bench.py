@@ -17,9 +17,9 @@ from typing import Any
 
 from benchmarks import suites
 from benchmarks.machine import describe
-from benchmarks.measure import interleaved, summary
+from benchmarks.measure import CommandFailed, interleaved, summary
 from benchmarks.report import write_report
-from benchmarks.site import CommandFailed, Site, open_site
+from benchmarks.site import Site, open_site
 from benchmarks.suites import Plan, Suite
 from benchmarks.targets import judged
 
@@ -55,7 +55,7 @@ class Results:
     def write(self) -> None:
         """Write what there is so far."""
         self.content["seconds"] = round(time.monotonic() - self.began, 1)
-        self.content["targets"] = judged(self.content["measures"])
+        self.content["targets"] = judged(self.content["measures"], self.plan.lines)
         self.path.parent.mkdir(exist_ok=True)
         self.path.write_text(json.dumps(self.content, indent=1, default=str) + "\n")
 
@@ -95,7 +95,8 @@ def main() -> None:
     """Measure, write, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="10 M lines and 10 GB")
-    parser.add_argument("--only", action="append", metavar="SUITE", help="this suite only; can be given again")
+    names = [suite.name for suite in suites.ALL]
+    parser.add_argument("--only", action="append", choices=names, help="this suite only; can be given again")
     parser.add_argument("--name", help="of the results file")
     parser.add_argument("--lines", type=int, help="of most measures, instead of the plan's")
     parser.add_argument("--runs", type=int, help="of most measures, instead of the plan's")

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Sample
-from benchmarks.site import PARTITIONS, CommandFailed, Done, Site, sample
+from benchmarks.measure import CommandFailed, Sample
+from benchmarks.site import PARTITIONS, Done, Site, sample
 
 WORKERS = 2
 
@@ -63,12 +63,15 @@ def slow_source(site: Site, log: Path, rate: int) -> Sample:
         done = site.run(
             [],
             shell_text=f"""
+            set -e
             {ferry} consume {place} --group {topic} --database '{url}' --workers {WORKERS} --json & consumer=$!
             {ferry} produce {log} {place} --rate {rate} --state {site.folder / topic} --quiet >/dev/null
             sleep 2; kill -TERM $consumer; wait $consumer || test $? = 143
             """,
         )
         rows = site.rows(url)
+    if rows != site.held(log).rows:
+        raise CommandFailed(f"two seconds after the last line {rows} rows are there, of {site.held(log).rows}")
     return _sample(rows, json.loads(done.output.splitlines()[-1]), done)
 
 

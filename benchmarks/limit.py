@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
-from benchmarks.measure import Sample
-from benchmarks.site import CommandFailed, Site, sample
+from benchmarks.measure import CommandFailed, Sample
+from benchmarks.site import Site, sample
 from consumer.stores.engine import make_engine
 from consumer.stores.indexes import AUTO, deferred
 from consumer.stores.mysql import LOAD_ROWS, MySQLStore, encode, in_order
@@ -67,7 +67,7 @@ def load(runs: list[Path], database: str) -> None:
     engine = make_engine(database)
     store = MySQLStore(engine, replace=False)
     for run in runs:
-        lines = run.read_bytes().splitlines(keepends=True)
+        lines = [line + b"\n" for line in run.read_bytes().split(b"\n")[:-1]]
         with engine.connect() as connection, connection.begin():
             for start in range(0, len(lines), LOAD_ROWS):
                 part = lines[start : start + LOAD_ROWS]

@@ -11,8 +11,8 @@ from typing import Self
 import pymysql
 from sqlalchemy import make_url
 
-from benchmarks.measure import Sample
-from benchmarks.site import CommandFailed, Site
+from benchmarks.measure import CommandFailed, Sample
+from benchmarks.site import Site
 
 POLL_SECONDS = 0.005
 """How often is looked for new rows: what a latency is too long by, at most."""

@@ -22,9 +22,9 @@ from sqlalchemy.orm import Session
 
 from benchmarks import tools
 from benchmarks.article import ignoring
-from benchmarks.measure import Missing, Sample
+from benchmarks.measure import CommandFailed, Missing, Sample
 from benchmarks.sampler import Sampler
-from benchmarks.site import CommandFailed, Site, sample
+from benchmarks.site import Site, sample
 from consumer.stores.sqlite import SKIP
 from schemas.errors import BadLine
 from schemas.message import Row, parse, parse_lines
@@ -154,7 +154,7 @@ def embedded_load(site: Site, log: Path) -> Sample:
     Raises `CommandFailed` where the table lacks rows.
     """
     file = site.folder / f"{site.name()}.db"
-    done = tools.run(site, [*tools.FERRY, "load", str(log), "--database", f"sqlite:///{file}", "--json"])
+    done = site.run([*tools.FERRY, "load", str(log), "--database", f"sqlite:///{file}", "--json"])
     with closing(sqlite3.connect(file)) as connection:
         return sample(_all_there(_sqlite_rows(connection), site.held(log).rows), done)
 

@@ -30,6 +30,10 @@ class Sample:
 Measure = Callable[[], Sample]
 
 
+class CommandFailed(RuntimeError):
+    """A command of a measure failed; the message holds what it said."""
+
+
 class Missing(RuntimeError):
     """What is to be measured is not on this machine; the message says how to install it."""
 
@@ -37,7 +41,8 @@ class Missing(RuntimeError):
 def interleaved(measures: Mapping[str, Measure], runs: int, missing: dict[str, str]) -> dict[str, list[Sample]]:
     """Each measure `runs` times, in rounds, so that what the machine does beside falls on all of them alike.
 
-    One whose tool is not there is left out, and entered in `missing` with the reason.
+    One whose tool is not there is left out, and so is another's program that fails; both are entered in `missing` with
+    the reason. A failure of our own is raised.
     """
     samples: dict[str, list[Sample]] = {}
     for number in range(runs):
@@ -46,7 +51,9 @@ def interleaved(measures: Mapping[str, Measure], runs: int, missing: dict[str, s
                 continue
             try:
                 sample = measure()
-            except Missing as reason:
+            except (Missing, CommandFailed) as reason:
+                if name.startswith(OURS):
+                    raise
                 missing[name] = str(reason)
                 print(f"left out: {name}: {reason}", file=sys.stderr, flush=True)
                 continue
@@ -56,6 +63,9 @@ def interleaved(measures: Mapping[str, Measure], runs: int, missing: dict[str, s
                   file=sys.stderr, flush=True)  # fmt: skip
     return samples
 
+
+OURS = "chatferry"
+"""How the names of our own measures begin."""
 
 CURVES = frozenset(["series", "batches_over_time", "milliseconds"])
 """What of `Sample.more` is drawn, and not kept with every run."""

@@ -26,9 +26,9 @@ import pymysql
 from sqlalchemy.engine import make_url
 
 from benchmarks import tools
-from benchmarks.measure import Missing, Sample
+from benchmarks.measure import CommandFailed, Missing, Sample
 from benchmarks.sampler import Sampler, children
-from benchmarks.site import CommandFailed, Site
+from benchmarks.site import Site
 from schemas.table import TABLE
 
 FILES = Path(__file__).parent / "peer_files"

@@ -12,8 +12,8 @@ from pathlib import Path
 from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks import tools
-from benchmarks.measure import Missing, Sample
-from benchmarks.site import CommandFailed, Done, Site, sample
+from benchmarks.measure import CommandFailed, Missing, Sample
+from benchmarks.site import Done, Site, sample
 from producer.client import QUEUE_KILOBYTES, producer_settings
 from tests.services.kafka import LOGGING
 from tests.services.process import ServicesMissingError, installed

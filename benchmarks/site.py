@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.generate import Expected, generate
-from benchmarks.measure import Sample
+from benchmarks.measure import CommandFailed, Sample
 from benchmarks.sampler import Sampler, Usage, children
 from tests.services.kafka import Kafka
 from tests.services.mariadb import MariaDB
@@ -20,10 +20,6 @@ BUFFER_POOL = "2G"
 """As in the measured facts that the targets come from; all else is the server's default, durable commits among it."""
 PARTITIONS = 4
 KAFKA_HEAP = "1g"
-
-
-class CommandFailed(RuntimeError):
-    """A command of a measure failed; the message holds what it said."""
 
 
 class Done(NamedTuple):

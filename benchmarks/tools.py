@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from benchmarks.measure import Missing, Sample
-from benchmarks.site import CommandFailed, Done, Site, open_site
+from benchmarks.measure import CommandFailed, Missing, Sample
+from benchmarks.site import Done, Site, open_site
 
 Baseline = Callable[[Site, Path], Sample]
 """A measure that takes a site and a log of it."""
@@ -38,10 +38,11 @@ def apt_install(*packages: str) -> None:
 
 
 def run(site: Site, command: Sequence[str], *, shell_text: str | None = None) -> Done:
-    """`Site.run`, with the CPU of the command and all its descendants under `main`, to the last tick.
+    """`Site.run`, with the CPU of the command and of all descendants that it waited for under `main`, to the last tick.
 
-    The sampler looks twice a second and never again after a process has ended, so it misses up to half a second of
-    each; the kernel's account of ended children misses nothing. Nothing else may end a child of ours meanwhile.
+    The sampler never looks again after a process has ended; the kernel's account of ended children misses nothing.
+    Nothing else may end a child of ours meanwhile. (chatferry's workers are nobody's ended children: for a command that
+    has some, `Site.run` it is.)
     """
     before = _ended_children()
     done = site.run(command, shell_text=shell_text)

@@ -109,7 +109,9 @@ class Batch:
         """Parse some records: all at once where all are good, else each by itself."""
         lines: list[bytes] = [record.value() for record in records]  # type: ignore[misc] # bytes: we set no deserializer
         rows = None
-        if None not in lines:
+        if None in lines:
+            self.size += sum(len(line) for line in lines if line is not None)
+        else:
             self.size += sum(map(len, lines))
             rows = parse_lines(lines)
         if rows is None:

@@ -186,8 +186,9 @@ class Run:
             if self.tally.reached(ends):
                 return True
             now = time.monotonic()
-            if self.tally.batches != known:
-                known, next_question = self.tally.batches, now + ASK_COMMITTED_SECONDS
+            progress = sum(min(self.tally.covered.get(p, 0), end) for p, end in ends.items())
+            if progress != known:  # what lies behind the ends is no progress
+                known, next_question = progress, now + ASK_COMMITTED_SECONDS
             if now < next_question:
                 return False
             next_question = now + ASK_COMMITTED_SECONDS

@@ -26,19 +26,22 @@ def commit(
     topic: str,
     next_offsets: dict[int, int],
     epochs: dict[int, int | None],
-    owned: Collection[int],
+    owned: Callable[[], Collection[int]],
     wait: Callable[[], None],
 ) -> None:
-    """Commit the offsets of those partitions that are `owned`; `wait` keeps the group's membership between two tries.
+    """Commit the offsets of those partitions that are `owned` at that moment; `wait` keeps the group's membership
+    between two tries.
 
-    A commit that comes too late, because the partition has another owner by now, is refused by the broker and forgotten
-    here: that owner stores the batch again, as a no-op. Raises `Stop` where the broker refuses for good.
+    The broker refuses a member that is none any more, and that is forgotten here: the partition's next owner stores the
+    batch again, as a no-op. It does not look at which member owns which partition; so we do, before each try. Raises
+    `Stop` where the broker refuses for good.
     """
     for _ in range(TRIES):
+        ours = owned()
         places = [
             _place(topic, partition, offset, epochs.get(partition))
             for partition, offset in next_offsets.items()
-            if partition in owned
+            if partition in ours
         ]
         again = {place.partition for place in _try(consumer, places)}
         if not again:

@@ -188,5 +188,7 @@ class DeadLetters:
         ]
 
     def close(self) -> None:
-        """Let go of the client; nothing is on its way between two calls of `send`."""
+        """Let go of the client. What was on its way when `send` was told to end may arrive, and comes again."""
+        if self._client:
+            self._client.purge()
         self._client = None

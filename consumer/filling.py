@@ -66,7 +66,8 @@ class Filling:
         return min(SLICE_RECORDS, limit - len(batch)), min(patience, BESIDE_SECONDS) if storing else patience
 
     def _enough(self, batch: Batch, limit: int, age: float, *, storing: bool) -> str | None:
-        if len(batch) >= limit or batch.size >= self._order.batch_bytes:
+        full = len(batch) >= limit or batch.size >= self._order.batch_bytes
+        if full or len(batch.rejects) >= CAREFUL_ROWS:  # a reject keeps its record
             return FULL
         if storing:
             return None

@@ -60,7 +60,7 @@ class Insight:
         more work is what the run waits for. Unless both were idle for lack of records: then it is the source.
         """
         spent = self.spent
-        storing = spent.storing + spent.committing
+        storing = max(spent.storing, spent.database) + spent.committing  # a database that is away is waited for, too
         if not spent.total:
             return NOTHING
         if spent.broker > max(spent.parsing, storing):
@@ -112,7 +112,7 @@ class Insight:
         spent, held = self.spent, self.held_back_by()
         if held == NOTHING:
             return "Nothing held it back: there was nothing to do"
-        busy = min((spent.storing + spent.committing) / spent.total, 1.0)
+        busy = min(spent.storing / spent.total, 1.0)
         grew = "growing behind the backlog" if self.ended[BACKLOG] else "no backlog made them grow"
         if self.ended[FULL]:
             grew = "as long as the limits allow"

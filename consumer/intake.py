@@ -9,12 +9,15 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from consumer.batch import Batch, first_offsets
 from consumer.commits import commit
-from consumer.positions import ANSWER_SECONDS, committed, watermarks
+from consumer.positions import committed, watermarks
 from schemas.errors import ChatferryError, Stop
 from schemas.kafka import translate
 from schemas.reports import WorkerOrder
 
 log = logging.getLogger(__name__)
+
+HEAD_START_SECONDS = 1.0
+"""How long a new client may ask for the topic: meanwhile nobody looks whether the worker should end."""
 
 HINT_SECONDS = 0.2
 HINT_FOR_SECONDS = 10.0
@@ -51,7 +54,7 @@ class Intake:
             return
         self.owned = set(order.partitions)
         with contextlib.suppress(KafkaException):  # only a head start: else it learns of the topic half a second later
-            self._consumer.list_topics(order.topic, timeout=ANSWER_SECONDS)
+            self._consumer.list_topics(order.topic, timeout=HEAD_START_SECONDS)
         self._consumer.assign(
             [TopicPartition(order.topic, p, order.starts.get(p, OFFSET_BEGINNING)) for p in order.partitions]
         )
@@ -89,7 +92,7 @@ class Intake:
         records += self._consume(count, seconds, ends)
         self._waited += max(self._clock() - began - (time.thread_time() - worked), 0.0)
         if self._revoked:
-            self._held = records
+            self._held, self._held_ends = records, ends
             return self._let_go(batch)
         batch.add(records, ends)
         return set()
@@ -101,18 +104,36 @@ class Intake:
         can tell which were fetched before and which after.
         """
         revoked, self._revoked = self._revoked, set()
-        self.rewind({partition: start for partition, start in batch.starts.items() if partition not in revoked})
+        kept = {partition: start for partition, start in batch.starts.items() if partition not in revoked}
+        self._revoked = revoked
+        self.rewind(kept, batch.next_offsets)
+        self._revoked = set()
         for place in self._places(revoked & self.owned):
-            self._consumer.seek(place)
+            self._seek(place)
         return revoked
 
-    def rewind(self, starts: Mapping[int, int]) -> None:
-        """Go back to these offsets, in the partitions that are still ours: nothing behind them is kept here."""
+    def rewind(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> None:
+        """Go back to these offsets, in the partitions that are still ours: nothing behind them is kept here.
+
+        `ends` are positions that were reached; of a partition that is not gone back in they are kept, since the client
+        tells the end of a partition once.
+        """
+        ours = self.owned - self._revoked
         places = {**first_offsets(self._held), **starts}
-        self._held, self._held_ends = [], {}
-        for partition, offset in places.items():
-            if partition in self.owned and partition not in self._revoked:
-                self._consumer.seek(TopicPartition(self._order.topic, partition, offset))
+        reached = {**ends, **self._held_ends}
+        self._held = []
+        self._held_ends = {p: end for p, end in reached.items() if p in ours and p not in places}
+        for partition in places.keys() & ours:
+            self._seek(TopicPartition(self._order.topic, partition, places[partition]))
+
+    def _seek(self, place: TopicPartition) -> None:
+        try:
+            self._consumer.seek(place)
+        except KafkaException as error:
+            if error.args[0].name() != "_STATE":  # not fetched yet: it begins at its committed offset, which is before
+                raise translate(
+                    error.args[0].name(), error.args[0].str(), f"Going back in {self._order.topic}"
+                ) from None
 
     def _consume(self, count: int, seconds: float, ends: dict[int, int]) -> list[Message]:
         got = self._consumer.consume(count, seconds)
@@ -207,8 +228,11 @@ class Intake:
     def commit(self, next_offsets: dict[int, int], epochs: dict[int, int | None]) -> None:
         """Commit these offsets for the partitions that are still ours: see `consumer.commits`."""
         if self._order.partitions is None:  # without a group there is nothing to come back to
-            ours = self.owned - self._revoked  # what came back meanwhile may have moved on elsewhere
-            commit(self._consumer, self._order.topic, next_offsets, epochs, ours, self.keep_alive)
+            commit(self._consumer, self._order.topic, next_offsets, epochs, self._still_ours, self.keep_alive)
+
+    def _still_ours(self) -> set[int]:
+        """The partitions that were ours all the time: what came back meanwhile may have moved on elsewhere."""
+        return self.owned - self._revoked
 
     # -- trouble -------------------------------------------------------------------------------------------------------
 

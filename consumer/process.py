@@ -21,13 +21,23 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
 
+PRELOAD = [
+    "consumer.fork_server",
+    "consumer.process",
+    "consumer.dead_letters",
+    "consumer.intake",
+    "consumer.stores.opening",
+    "consumer.worker",
+]
+"""What the process that workers are forked from imports: all that a worker needs. (The supervisor imports this module
+too, and does without the rest.)"""
 
 OpenStore = Callable[[WorkerOrder], "Store"]
 
 
 def open_its_store(order: WorkerOrder) -> "Store":
     """The store that the order names. Raises `DatabaseDown` or `Stop`."""
-    from consumer.stores.opening import open_store  # noqa: PLC0415 -- imported in the child, in the order of need
+    from consumer.stores.opening import open_store  # noqa: PLC0415 -- see PRELOAD
 
     return open_store(order.database, order.database_password, replace=order.replace)
 
@@ -75,7 +85,7 @@ def _listen(supervisor: Connection) -> Callable[[], bool]:
 
 
 def _run(order: WorkerOrder, supervisor: Connection, stopping: Callable[[], bool], open_store: OpenStore) -> None:
-    from consumer.dead_letters import DeadLetters  # noqa: PLC0415 -- imported in the child, in the order of need
+    from consumer.dead_letters import DeadLetters  # noqa: PLC0415 -- see PRELOAD
     from consumer.intake import Intake  # noqa: PLC0415
     from consumer.worker import Worker  # noqa: PLC0415
 

@@ -5,8 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Collection, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as StillRunning
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
 from consumer.batch import Batch
@@ -26,8 +25,8 @@ LONGEST_RETRY_SECONDS = 10.0
 class HoldOn(Protocol):
     """Keeps the worker's place in the group for a moment, and may raise to end the wait."""
 
-    def __call__(self, *, stored_by_nobody: bool) -> None:
-        """`stored_by_nobody`: the database does not work on the batch, which may be given up."""
+    def __call__(self, *, may_give_up: bool) -> None:
+        """`may_give_up`: the database does not work on the batch, so the wait may end by an exception."""
         ...
 
 
@@ -65,9 +64,14 @@ class Saving:
             self.seconds += time.monotonic() - began
 
     @property
-    def busy(self) -> bool:
-        """Whether there is a batch that its owner is not done with."""
+    def holds(self) -> bool:
+        """Whether there is a batch that its owner is not done with, stored or not."""
         return self.batch is not None
+
+    def release(self) -> None:
+        """The owner is done with the batch: committed, or given up."""
+        self.batch = None
+        self._future = Future()
 
     @property
     def done(self) -> bool:
@@ -77,6 +81,11 @@ class Saving:
     def forget(self, partitions: Collection[int]) -> None:
         """Commit nothing for these: they were revoked. What is being stored of them is a no-op for their next owner."""
         self._forgotten |= set(partitions)
+
+    @property
+    def starts(self) -> dict[int, int]:
+        """Where to go back to if the batch is given up; nothing where there is none."""
+        return {p: start for p, start in self.batch.starts.items() if p not in self._forgotten} if self.batch else {}
 
     @property
     def next_offsets(self) -> dict[int, int]:
@@ -95,7 +104,8 @@ class Saving:
                 return self._beside_kafka()
             except DatabaseDown as outage:
                 log.warning("%s; the batch of %d rows waits %.1f s", outage, len(self.batch.ready), delay)
-                gc.collect()  # workers run without it, and the exception's traceback holds the batch's lines in a cycle
+            self._future = Future()
+            gc.collect()  # workers run without it, and an exception's traceback holds the batch's lines in a cycle
             self._wait(delay)
             self._submit(self.batch)
         raise AssertionError("the delays never end")
@@ -103,19 +113,15 @@ class Saving:
     def _beside_kafka(self) -> Stored:
         """Wait for the store's thread, and keep our place in the group where it takes long."""
         patience = PATIENCE_SECONDS
-        while True:
-            try:
-                return self._future.result(patience)
-            except StillRunning:
-                if self._future.done():
-                    raise
-                self._hold_on(stored_by_nobody=False)
-                patience = 0.01
+        while not wait([self._future], patience).done:
+            self._hold_on(may_give_up=False)
+            patience = 0.01
+        return self._future.result()
 
     def _wait(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            self._hold_on(stored_by_nobody=True)
+            self._hold_on(may_give_up=True)
 
     def close(self) -> None:
         """Wait for the database's answer, if it has a batch, and end the thread."""

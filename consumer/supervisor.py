@@ -12,7 +12,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from consumer.process import work
+from consumer.process import PRELOAD, work
 from schemas.errors import Stop
 from schemas.reports import BatchDone, WorkerOrder, WorkerStopped
 from terminal.signals import GRACE_SECONDS
@@ -24,14 +24,6 @@ FORK_TRIES = 20
 UNKNOWN_END = 255
 """The exit status that multiprocessing gives where the fork server, which would know it, is gone."""
 
-NEEDED_BY_WORKERS = [
-    "consumer.process",
-    "consumer.dead_letters",
-    "consumer.intake",
-    "consumer.stores.opening",
-    "consumer.worker",
-]
-
 
 def prepare_workers() -> multiprocessing.context.ForkServerContext:
     """Start the process that workers are forked from, and have it import what they need: half a second of work.
@@ -40,7 +32,7 @@ def prepare_workers() -> multiprocessing.context.ForkServerContext:
     client, so that forking it is sound, and it ends when this process does.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(NEEDED_BY_WORKERS)
+    context.set_forkserver_preload(PRELOAD)
     forkserver.ensure_running()
     return context
 
@@ -98,9 +90,9 @@ class Supervisor:
         """
         try:
             while self.alive:
-                self._watch()
                 if self._stopping_since is None and (self._problem or interrupted() or finished()):
                     self._stop_all()
+                self._watch()
                 if self._stopping_since is not None and time.monotonic() - self._stopping_since > GRACE_SECONDS:
                     log.warning("Workers did not end in %d s: killed; what they held comes again", GRACE_SECONDS)
                     self.kill()

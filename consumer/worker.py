@@ -1,5 +1,6 @@
 """One worker: a Kafka consumer, a database engine, and the loop between them."""
 
+import gc
 import logging
 from collections.abc import Callable
 
@@ -32,7 +33,8 @@ class Worker:
     key. A database that is down keeps the batch waiting, for ever if need be; a bug crashes.
 
     While the database has one batch, the next is fetched and parsed: two are in hand at most, and the second goes to
-    the database when the first is committed. What is in hand when partitions are revoked is not needed: Kafka has it.
+    the database when the first is committed. When partitions are revoked the second is thrown away, since Kafka has it,
+    and the first is finished: what it stored of a partition that went is a no-op for the next owner, and not committed.
     """
 
     def __init__(
@@ -88,9 +90,9 @@ class Worker:
 
     def _fill(self) -> None:
         """Consume and parse until the batch is enough; settle the last one as soon as it is stored."""
-        while (wanted := self._filling.next_slice(self._next, storing=self._saving.busy)) and (not self._stopping()):
+        while (wanted := self._filling.next_slice(self._next, storing=self._saving.holds)) and (not self._stopping()):
             revoked = self._intake.take(self._next, *wanted)
-            self._watch.lap("parsing", waited=self._intake.waited(), on="database" if self._saving.busy else "broker")
+            self._watch.lap("parsing", waited=self._intake.waited(), on="database" if self._saving.holds else "broker")
             if not self._begun:  # joining a group is not waiting for lines
                 self._watch.clear()
                 self._begun = not self._next.empty
@@ -102,6 +104,9 @@ class Worker:
 
     def _hand_over(self) -> None:
         batch = self._next
+        if self._intake.lost:  # what is in hand of the partitions that went is for their next owner
+            self._start_over()
+            return
         if not batch.empty and not self._stopping():
             self._break_on_bad_lines(batch)
             self._care = max(self._care - len(batch), 0)
@@ -121,20 +126,22 @@ class Worker:
         self._watch.lap("database")
         batch.refuse(stored.refused)
         self._dead_letters.send(batch.rejects, self._keep_alive)
+        self._watch.lap("committing")
         spent = self._watch.take(storing=self._saving.seconds)
         self._report(
             BatchDone(self._order.number, batch.segments(), stored.rows, stored.repeats, self._saving.why, spent)
         )
         self._intake.commit(self._saving.next_offsets, batch.epochs)
-        self._saving.batch = None
-        self._watch.lap("committing")
+        self._saving.release()
+        self._watch.lap("committing")  # goes into the next report: this one is out before the commit, on purpose
 
     def _start_over(self) -> None:
         """Go back to where the batches in hand began."""
-        saving = self._saving.batch
-        self._saving.batch = None
-        self._intake.rewind({**self._next.starts, **(saving.starts if saving else {})})
+        self._intake.rewind({**self._next.starts, **self._saving.starts}, self._next.next_offsets)
+        self._saving.release()
+        self._bad_run = 0
         self._next = self._new_batch()
+        gc.collect()  # workers run without it, and what was refused may hang in an exception's traceback
 
     def _new_batch(self) -> Batch:
         self._filling.begin()
@@ -147,12 +154,12 @@ class Worker:
             raise Stopping
         self._intake.keep_alive()
 
-    def _hold_on(self, *, stored_by_nobody: bool) -> None:
-        """The same while the database has the batch; where it has it no more, and partitions go, so does the batch."""
-        if stored_by_nobody and self._stopping():
+    def _hold_on(self, *, may_give_up: bool) -> None:
+        """The same while a batch waits for the database; where it may be given up, revoked partitions end the wait."""
+        if may_give_up and self._stopping():
             raise Stopping
         self._intake.keep_alive()
-        if stored_by_nobody and self._intake.lost:
+        if may_give_up and self._intake.lost:
             raise StartOver
 
     def _break_on_bad_lines(self, batch: Batch) -> None:

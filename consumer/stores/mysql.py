@@ -1,6 +1,7 @@
 """MySQL and MariaDB: LOAD DATA LOCAL from memory, and a multi-row INSERT where the server forbids it."""
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import compress
 from operator import eq, itemgetter
@@ -83,6 +84,7 @@ class MySQLStore:
         return Stored(len(ordered) - repeats, repeats, [])
 
     def _failure_of_load(self, error: DBAPIError) -> Exception:
+        """What is to be raised; where the server does not let us load, the fast way ends with it."""
         number = errno_of(error)
         if number in _LOCAL_FORBIDDEN:
             log.info("This server forbids LOAD DATA LOCAL: rows go in by INSERT")
@@ -168,7 +170,8 @@ def in_order(lines: Sequence[bytes]) -> list[bytes]:
     torn = {ids[i] for i in twice if ordered[i] != ordered[i + 1]}
     if not torn:
         return ordered
-    arrived: dict[bytes, Iterator[bytes]] = {
-        name: iter([line for line in lines if line.startswith(name + b"\t")]) for name in torn
-    }
-    return [next(arrived[name]) if name in torn else line for name, line in zip(ids, ordered, strict=True)]
+    arrived: dict[bytes, deque[bytes]] = {name: deque() for name in torn}
+    for line in lines:
+        if (same := arrived.get(line[: line.index(b"\t")])) is not None:
+            same.append(line)
+    return [arrived[name].popleft() if name in torn else line for name, line in zip(ids, ordered, strict=True)]

@@ -60,6 +60,7 @@ def test_partition_revoked_while_two_batches_are_in_hand_is_committed_by_its_new
 ) -> None:
     sent = fill(brokers, topic, LINES)
     order = worker_order(brokers, topic, group, database, group_protocol=protocol)
+    order = replace(order, batch_seconds=1.0)  # so that the first batch holds both partitions
     with WorkerProcess(order, tmp_path / "first", Fault.HOLD_BEFORE_DATABASE) as first:
         wait_until(lambda: first.holds, "the first batch waits before the database")
         sent += fill(brokers, topic, LINES, start=LINES)  # what the first worker gathers meanwhile
@@ -178,4 +179,26 @@ def test_death_of_the_process_that_workers_are_forked_from_is_survived(
     result = running.end(signal.SIGTERM)
     assert result.status == 143
     assert "ended by the end of the process that it was forked from: another takes its place" in result.err
+    assert sorted(ids(database)) == sorted(sent)
+
+
+def test_sigterm_to_the_whole_process_group_ends_as_safely_as_one_to_the_command(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry
+) -> None:
+    lines = 100_000
+    sent = fill(brokers, topic, lines)
+    named = ["--brokers", brokers, "--topic", topic, "--group", group, "--database", database]
+    running = ferry.start("consume", *named, "--workers", "2", "--batch-rows", "500", "--json", new_session=True)
+    running.wait_until(lambda: count_rows(database) > 0, "the first rows are there")
+    os.killpg(running.pid, signal.SIGTERM)
+    result = running.wait()
+    assert result.status == 143, result.err
+    assert "another takes its place" not in result.err
+    assert "Traceback" not in result.err
+    stored = count_rows(database)
+    assert 0 < stored < lines, "it was ended too late to matter"
+    assert result.json["messages"] == result.json["rows"] == stored
+    assert sum(committed(brokers, group).values()) == stored
+    again = ferry.start("consume", *named, "--until-end", "--json").wait()
+    assert (again.json["rows"], again.json["repeats"]) == (lines - stored, 0)
     assert sorted(ids(database)) == sorted(sent)

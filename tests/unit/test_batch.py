@@ -127,6 +127,7 @@ def test_prepared_rows_and_the_rejects_are_all_that_is_kept() -> None:
 def test_size_is_the_bytes_of_the_lines() -> None:
     records = [good(0, 1), bad(0, 2, b"bad"), bad(0, 3, None), good(1, 10)]
     assert batch_of(*records[:2]).size == len(records[0].content or b"") + 3
+    assert batch_of(*records).size == sum(len(record.content or b"") for record in records), "a tombstone hides others"
     batch = Batch(lengths)
     batch.add([records[0]])
     batch.add([records[3]])

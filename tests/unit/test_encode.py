@@ -145,3 +145,10 @@ def test_statement_holds_no_more_rows_than_a_session_keeps_warnings() -> None:
 
 def test_line_larger_than_a_statement_goes_alone() -> None:
     assert [len(part) for part in statements([b"x" * (2 * LOAD_BYTES), b"y" * (2 * LOAD_BYTES)])] == [1, 1]
+
+
+def test_many_ids_that_come_twice_with_other_text_cost_no_more_than_a_few() -> None:
+    lines = [f"{number % 20_000:06}\t{number}".encode() for number in range(60_000)]
+    ordered = in_order(lines)  # a pass for each id would take minutes
+    assert ordered[:3] == [b"000000\t0", b"000000\t20000", b"000000\t40000"]
+    assert ordered[-1] == b"019999\t59999"

@@ -132,6 +132,14 @@ def test_batch_behind_a_backlog_that_comes_slowly_goes_at_last() -> None:
     scene.ends(OLD, 5)
 
 
+def test_batch_of_rejects_which_keep_their_records_stays_short() -> None:
+    scene = Scene(behind=10**9)
+    batch = Batch(lambda rows, _: rows)
+    batch.rejects = [None] * CAREFUL_ROWS  # type: ignore[list-item] # only counted
+    assert scene.filling.next_slice(batch, storing=True) is None
+    assert scene.filling.why == FULL
+
+
 def test_careful_batch_stays_short() -> None:
     scene = Scene(behind=10**9)
     scene.ends(FULL, CAREFUL_ROWS, careful=True)

@@ -42,6 +42,11 @@ def test_waiting_for_dead_letters_and_offsets_counts_for_the_storing_stage() -> 
     assert insight_of(done(Spent(parsing=2.0, committing=1.5, storing=1.0))).held_back_by() == DATABASE
 
 
+def test_database_that_was_away_held_the_run_back() -> None:
+    report = done(Spent(broker=1.0, parsing=20.0, database=600.0, committing=0.1, storing=5.0))
+    assert insight_of(report).held_back_by() == DATABASE
+
+
 def test_run_without_a_batch_was_held_back_by_nothing() -> None:
     insight = insight_of()
     assert insight.held_back_by() == NOTHING

@@ -18,7 +18,7 @@ def suite(**rates: tuple[float, ...]) -> dict[str, Any]:
 
 
 def verdict(measure: str, measures: dict[str, Any]) -> dict[str, Any]:
-    (found,) = [said for said in judged(measures) if said["measure"] == measure]
+    (found,) = [said for said in judged(measures, 1_000_000) if said["measure"] == measure]
     return found
 
 
@@ -43,10 +43,16 @@ def test_missed_target_says_so_and_where_its_time_went() -> None:
     assert "chatferry load: 170 core-seconds in 120.0 s (mariadb 130.0, workers 40.0)" in said["note"]
 
 
+def test_target_for_a_million_lines_is_not_judged_by_fewer() -> None:
+    measures = {"end to end": suite(chatferry_load=(60,), article=(5,))}
+    said = [t for t in judged(measures, 200_000) if t["measure"] == "1 M lines, over the article's program"]
+    assert [(t["value"], t["note"]) for t in said] == [(None, "this run has 200,000 lines")]
+
+
 def test_what_was_not_measured_is_not_met() -> None:
-    for said in judged({}):
+    for said in judged({}, 1_000_000):
         assert (said["value"], said["met"]) == (None, False)
-    assert len(judged({})) == len(TARGETS)
+    assert len(judged({}, 1_000_000)) == len(TARGETS)
 
 
 @pytest.mark.parametrize(("said", "right"), [("database", 3.0), ("parsing", 2.0)])
