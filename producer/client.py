@@ -25,7 +25,7 @@ ANSWER_SECONDS = 10.0
 """How long an answer may take after that."""
 
 QUEUE_MESSAGES = 200_000
-QUEUE_KILOBYTES = 64 << 10
+QUEUE_KILOBYTES = 48 << 10
 """The window in flight: it bounds memory, and what a killed producer sends again."""
 
 FORCED: Settings = {
