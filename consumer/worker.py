@@ -137,7 +137,8 @@ class Worker:
 
     def _start_over(self) -> None:
         """Go back to where the batches in hand began."""
-        self._intake.rewind({**self._next.starts, **self._saving.starts}, self._next.next_offsets)
+        ends = {**(self._saving.next_offsets if self._saving.holds else {}), **self._next.next_offsets}
+        self._intake.rewind({**self._next.starts, **self._saving.starts}, ends)
         self._saving.release()
         self._bad_run = 0
         self._next = self._new_batch()
