@@ -22,6 +22,7 @@ CLASSIC: Settings = {
     "group.protocol": "classic",
     "partition.assignment.strategy": "cooperative-sticky",
     "session.timeout.ms": 10_000,  # how long the partitions of a killed worker wait
+    "heartbeat.interval.ms": 500,  # with its next one a member hears of another that joined; default: 3 s
 }
 
 KIP_848: Settings = {"group.protocol": "consumer"}
