@@ -60,7 +60,7 @@ class Insight:
         more work is what the run waits for. Unless both were idle for lack of records: then it is the source.
         """
         spent = self.spent
-        storing = max(spent.storing, spent.database) + spent.committing  # a database that is away is waited for, too
+        storing = spent.storing + spent.committing
         if not spent.total:
             return NOTHING
         if spent.broker > max(spent.parsing, storing):

@@ -41,13 +41,13 @@ class Saving:
         self.batch: Batch | None = None
         """The batch, until its owner is done with it."""
         self.why = ""
-        self.seconds = 0.0
-        """How long the database took for it."""
+        self._began = self._ended = 0.0
         self._forgotten: set[int] = set()
 
     def begin(self, batch: Batch, why: str) -> None:
         """Have the batch stored; `why` it is as long as it is goes into its report."""
-        self.batch, self.why, self.seconds = batch, why, 0.0
+        self.batch, self.why = batch, why
+        self._began = time.monotonic()
         self._forgotten = set()
         self._submit(batch)
 
@@ -55,18 +55,22 @@ class Saving:
         self._future = self._thread.submit(self._save, batch)
 
     def _save(self, batch: Batch) -> Stored:
-        if not batch.ready:
-            return Stored(0, 0, [])
-        began = time.monotonic()
         try:
+            if not batch.ready:
+                return Stored(0, 0, [])
             return self._store.save_carefully(batch.ready) if batch.careful else self._store.save(batch.ready)
         finally:
-            self.seconds += time.monotonic() - began
+            self._ended = time.monotonic()
 
     @property
     def holds(self) -> bool:
         """Whether there is a batch that its owner is not done with, stored or not."""
         return self.batch is not None
+
+    @property
+    def seconds(self) -> float:
+        """How long the stored batch was with the database, with all tries."""
+        return self._ended - self._began
 
     def release(self) -> None:
         """The owner is done with the batch: committed, or given up."""

@@ -27,7 +27,13 @@ class Stopwatch:
         self._booked = dict.fromkeys(Spent._fields, 0.0)
 
     def take(self, *, storing: float) -> Spent:
-        """What was booked since this was called before; `storing` is what the database took beside it."""
+        """What was booked since this was called before; `storing` is how long the database had a batch meanwhile.
+
+        What was booked as a wait for the database and is more than that was a wait for records.
+        """
+        beyond = max(self._booked["database"] - storing, 0.0)
+        self._booked["database"] -= beyond
+        self._booked["broker"] += beyond
         spent = Spent(**{**self._booked, "storing": storing})
         self.clear()
         return spent

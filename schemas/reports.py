@@ -53,7 +53,7 @@ class Spent(NamedTuple):
     committing: float = 0.0
     """Waiting for dead letters to be acknowledged and offsets to be committed."""
     storing: float = 0.0
-    """The database was at work on a batch: beside all of the above, not added to it."""
+    """The database had a batch, or was waited for because it was away: beside all of the above, not added to it."""
 
     @property
     def total(self) -> float:

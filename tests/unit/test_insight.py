@@ -43,7 +43,7 @@ def test_waiting_for_dead_letters_and_offsets_counts_for_the_storing_stage() -> 
 
 
 def test_database_that_was_away_held_the_run_back() -> None:
-    report = done(Spent(broker=1.0, parsing=20.0, database=600.0, committing=0.1, storing=5.0))
+    report = done(Spent(broker=1.0, parsing=20.0, database=600.0, committing=0.1, storing=605.0))
     assert insight_of(report).held_back_by() == DATABASE
 
 
