@@ -43,7 +43,7 @@ bench: $(VENV)/installed-dev  ## every measure beside its baseline: some ten min
 	$(BIN)/python -m benchmarks.install
 	$(BIN)/python -m benchmarks.bench
 
-bench-full: $(VENV)/installed-dev  ## the same with 10 M lines and 10 GB: some two hours
+bench-full: $(VENV)/installed-dev  ## the same with 10 M lines and 10 GB: about an hour
 	@./tests/prepare
 	$(BIN)/python -m benchmarks.install
 	$(BIN)/python -m benchmarks.bench --full
