@@ -19,6 +19,7 @@ from benchmarks.generate import digest_rows, expected_rows, generate, parse
 from tests.acceptance.ferry import (
     Ferry,
     Running,
+    command_line,
     count_rows,
     create_topic,
     lines_of,
@@ -27,6 +28,7 @@ from tests.acceptance.ferry import (
     query,
     table_rows,
     values,
+    wait_until,
 )
 from tests.services.kafka import GivenKafka, Kafka
 from tests.services.process import free_port
@@ -195,7 +197,7 @@ def test_signal_ends_it_in_its_grace_period_and_nothing_is_delivered_again(
     ended = run.end(number, seconds=20)
     assert ended.status == status
     assert "Traceback" not in ended.err
-    assert not any(Path(f"/proc/{pid}").exists() for pid in workers), "a worker is left"
+    wait_until(lambda: not any(map(command_line, workers)), "no worker is left", 5)
     first = ended.json
     assert first["messages"] == place.committed() < held.lines
 
@@ -229,7 +231,7 @@ def test_killed_supervisor_takes_its_workers_along_and_the_next_run_makes_the_ta
     assert run.end(signal.SIGKILL).status == -signal.SIGKILL
     account = ferry.run(*place.command, "--until-end").json
     assert account["rows"] + account["repeats"] + account["dead_letters"] == account["messages"] <= held.lines
-    assert not any(Path(f"/proc/{pid}").exists() for pid in workers), "a worker is left"
+    wait_until(lambda: not any(map(command_line, workers)), "no worker is left", 5)
     assert digest_rows(table_rows(place.database)) == digest_rows(expected_rows(log))
 
 

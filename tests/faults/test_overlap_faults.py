@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 
 from consumer.stores.engine import make_engine
 from ops.database import upgrade
-from tests.acceptance.ferry import Ferry, count_rows, message, publish, query, records, wait_until
+from tests.acceptance.ferry import Ferry, command_line, count_rows, message, publish, query, records, wait_until
 from tests.faults.rig import Fault, WorkerProcess, committed, create_topic, second, worker_order
 from tests.services.kafka import GivenKafka, Kafka
 from tests.services.mariadb import MariaDB
@@ -151,7 +151,7 @@ def test_load_and_database_killed_in_the_middle_of_an_index_build_leave_what_the
             workers = running.workers()
             assert running.end(signal.SIGKILL).status == -signal.SIGKILL
             mariadb.kill()
-        assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+        wait_until(lambda: not any(map(command_line, workers)), "no worker is left", 5)
         mariadb.start()
         assert query(database, INDEXES) == []
         assert "lacks" in ferry.run("db", "check", "--database", database, check=1).error
