@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from benchmarks import connect, ferry, limit, live, loaders, peers, senders
@@ -32,11 +33,6 @@ class Plan:
     live_seconds: int
     memory_bytes: tuple[int, ...]
     """Sizes of the files by which memory is measured."""
-
-    @property
-    def sizes(self) -> list[int]:
-        """Line counts of the end-to-end measures."""
-        return [self.lines, self.many] if self.many else [self.lines]
 
 
 @dataclass(frozen=True)
@@ -93,18 +89,16 @@ def article(site: Site, lines: int) -> Sample:
 def producer(site: Site, plan: Plan) -> dict[str, Measure]:
     """A file onto a topic."""
     log = site.log(plan.lines)
-    return {
-        "chatferry produce": partial(senders.chatferry, site, log),
-        "kcat -P -l": partial(senders.kcat, site, log),
-        "Kafka's performance tool": partial(senders.perf_tool, site, log),
-    }
+    return {**clients(site, log), "Kafka's performance tool": partial(senders.perf_tool, site, log)}
 
 
 def large_producer(site: Site, plan: Plan) -> dict[str, Measure]:
     """The same at the larger size, where starting weighs nothing; the performance tool holds its file in memory."""
-    if not plan.many:
-        return {}
-    log = site.log(plan.many)
+    return clients(site, site.log(plan.many)) if plan.many else {}
+
+
+def clients(site: Site, log: Path) -> dict[str, Measure]:
+    """The two that rest on librdkafka."""
     return {
         "chatferry produce": partial(senders.chatferry, site, log),
         "kcat -P -l": partial(senders.kcat, site, log),

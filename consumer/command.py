@@ -45,16 +45,19 @@ def consume(**given: Any) -> int:
     interruption = Interruption().listen()
     brokers, database = required("brokers", given["brokers"]), required("database", given["database"])
     prepare_workers()
-    engine = make_engine(database, _database_password(given))
+    database_password = secret("CHATFERRY_DATABASE_PASSWORD", given["database_password_file"], environment())
+    password = secret("CHATFERRY_KAFKA_PASSWORD", given["kafka_password_file"], environment())
+    extra = pass_through(given["librdkafka"])
+    engine = make_engine(database, database_password)
     first_contact(engine)
     check(engine)
     if not given["until_end"]:
         build(engine)
-    settings = consumer_settings(brokers, pass_through(given["librdkafka"]), _kafka_password(given), given["group"])
+    settings = consumer_settings(brokers, extra, password, given["group"])
     view = TopicView(settings, given["topic"])
     one_writer = engine.dialect.name == "sqlite"
     workers = worker_count(given["workers"], len(view.partitions), single_writer=one_writer)
-    order = _order(given, settings, view, workers)
+    order = _order(given, settings, view, workers, database_password, dead_letter_settings(brokers, extra, password))
     run = Run(view, Tally(), workers, given["until_end"])
     deferral = (
         deferred(engine, given["defer_indexes"], lambda: not interruption)
@@ -70,15 +73,14 @@ def consume(**given: Any) -> int:
     return interruption.exit_status
 
 
-def _database_password(given: dict[str, Any]) -> str | None:
-    return secret("CHATFERRY_DATABASE_PASSWORD", given["database_password_file"], environment())
-
-
-def _kafka_password(given: dict[str, Any]) -> str | None:
-    return secret("CHATFERRY_KAFKA_PASSWORD", given["kafka_password_file"], environment())
-
-
-def _order(given: dict[str, Any], settings: Settings, view: TopicView, workers: int) -> WorkerOrder:
+def _order(
+    given: dict[str, Any],
+    settings: Settings,
+    view: TopicView,
+    workers: int,
+    database_password: str | None,
+    dead_letter_kafka: Settings,
+) -> WorkerOrder:
     """What each worker is told; warns where there is no topic for dead letters."""
     dead = given["dead_letter_topic"] or dead_letter_topic(given["topic"])
     if dead not in view.topics:
@@ -92,11 +94,9 @@ def _order(given: dict[str, Any], settings: Settings, view: TopicView, workers: 
         topic=given["topic"],
         dead_letter_topic=dead,
         database=given["database"],
-        database_password=_database_password(given),
+        database_password=database_password,
         kafka=with_protocol(settings, kip_848=kip_848),
-        dead_letter_kafka=dead_letter_settings(
-            given["brokers"], pass_through(given["librdkafka"]), _kafka_password(given)
-        ),
+        dead_letter_kafka=dead_letter_kafka,
         replace=given["on_duplicate"] == "update",
         fair_share=(fewest, fewest + bool(left_over)) if kip_848 else None,
         log_level=logging.getLogger().level,

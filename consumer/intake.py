@@ -103,11 +103,8 @@ class Intake:
         One that came back within the same call is read again from its committed offset: of its records at hand nobody
         can tell which were fetched before and which after.
         """
+        self.rewind(batch.starts, batch.next_offsets)
         revoked, self._revoked = self._revoked, set()
-        kept = {partition: start for partition, start in batch.starts.items() if partition not in revoked}
-        self._revoked = revoked
-        self.rewind(kept, batch.next_offsets)
-        self._revoked = set()
         for place in self._places(revoked & self.owned):
             self._seek(place)
         return revoked

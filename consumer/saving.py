@@ -4,7 +4,7 @@ import gc
 import logging
 import random
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
@@ -89,13 +89,15 @@ class Saving:
     @property
     def starts(self) -> dict[int, int]:
         """Where to go back to if the batch is given up; nothing where there is none."""
-        return {p: start for p, start in self.batch.starts.items() if p not in self._forgotten} if self.batch else {}
+        return self._ours(self.batch.starts) if self.batch else {}
 
     @property
     def next_offsets(self) -> dict[int, int]:
-        """What is to be committed once the batch is stored."""
-        assert self.batch is not None
-        return {p: offset for p, offset in self.batch.next_offsets.items() if p not in self._forgotten}
+        """What is to be committed once the batch is stored; nothing where there is none."""
+        return self._ours(self.batch.next_offsets) if self.batch else {}
+
+    def _ours(self, positions: Mapping[int, int]) -> dict[int, int]:
+        return {partition: offset for partition, offset in positions.items() if partition not in self._forgotten}
 
     def result(self) -> Stored:
         """What became of the batch; waits for it, and tries again for ever while the database is away.

@@ -137,7 +137,7 @@ class Worker:
 
     def _start_over(self) -> None:
         """Go back to where the batches in hand began."""
-        ends = {**(self._saving.next_offsets if self._saving.holds else {}), **self._next.next_offsets}
+        ends = {**self._saving.next_offsets, **self._next.next_offsets}
         self._intake.rewind({**self._next.starts, **self._saving.starts}, ends)
         self._saving.release()
         self._bad_run = 0

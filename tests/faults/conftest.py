@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from consumer.stores.engine import make_engine
+from ops.database import upgrade
 from tests.acceptance.ferry import Ferry
+from tests.faults.rig import PARTITIONS, create_topic
+from tests.services.kafka import GivenKafka, Kafka
 
 
 @pytest.fixture
@@ -15,3 +19,20 @@ def ferry(tmp_path: Path) -> Iterator[Ferry]:
     yield ferry
     for running in ferry.running:
         running.kill()
+
+
+@pytest.fixture
+def brokers(kafka: Kafka | GivenKafka, topic: str) -> str:
+    """The shared Kafka, with an empty `topic` on it and its dead letters."""
+    create_topic(kafka.brokers, topic, PARTITIONS)
+    create_topic(kafka.brokers, f"{topic}.dlq", 1)
+    return kafka.brokers
+
+
+@pytest.fixture
+def database(mysql_url: str) -> str:
+    """The URL of a database with an empty table."""
+    engine = make_engine(mysql_url)
+    upgrade(engine)
+    engine.dispose()
+    return mysql_url

@@ -32,7 +32,13 @@ from consumer.worker import Worker
 from schemas.message import Row
 from schemas.reports import BatchDone, WorkerOrder, WorkerStopped
 from terminal.logs import set_up_logs
-from tests.acceptance.ferry import SECONDS, wait_until
+from tests.acceptance.ferry import SECONDS, message, publish, query, wait_until
+
+PARTITIONS = 2
+"""Of the topic that the `brokers` fixture makes."""
+
+LINES = 2_000
+"""That `fill` puts on it, unless told otherwise."""
 
 
 class Fault(Enum):
@@ -279,3 +285,18 @@ def delete_records(brokers: str, topic: str, before: dict[int, int]) -> None:
     admin = _admin(brokers)
     for done in admin.delete_records(places).values():
         done.result()
+
+
+# -- what is on the topic, and in the table ----------------------------------------------------------------------------
+
+
+def fill(brokers: str, topic: str, lines: int = LINES, *, start: int = 0) -> list[str]:
+    """Put good lines on the topic, evenly over its partitions; their ids."""
+    numbers = range(start, start + lines)
+    publish(brokers, topic, (message(number) for number in numbers), range(PARTITIONS))
+    return [f"id-{number}" for number in numbers]
+
+
+def ids(database: str) -> list[str]:
+    """The ids in the table."""
+    return [name for (name,) in query(database, "SELECT id FROM chat_messages")]

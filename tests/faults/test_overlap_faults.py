@@ -12,46 +12,13 @@ import pymysql
 import pytest
 from sqlalchemy import make_url
 
-from consumer.stores.engine import make_engine
-from ops.database import upgrade
 from tests.acceptance.ferry import Ferry, command_line, count_rows, message, publish, query, records, wait_until
-from tests.faults.rig import Fault, WorkerProcess, committed, create_topic, second, worker_order
-from tests.services.kafka import GivenKafka, Kafka
+from tests.faults.rig import LINES, PARTITIONS, Fault, WorkerProcess, committed, fill, ids, second, worker_order
 from tests.services.mariadb import MariaDB
 
-PARTITIONS = 2
-LINES = 2_000
 INDEXES = (
     "SELECT index_name FROM information_schema.statistics WHERE table_schema = DATABASE() AND index_name <> 'PRIMARY'"
 )
-
-
-@pytest.fixture
-def brokers(kafka: Kafka | GivenKafka, topic: str) -> str:
-    """The shared Kafka, with an empty `topic` on it and its dead letters."""
-    create_topic(kafka.brokers, topic, PARTITIONS)
-    create_topic(kafka.brokers, f"{topic}.dlq", 1)
-    return kafka.brokers
-
-
-@pytest.fixture
-def database(mysql_url: str) -> str:
-    """The URL of a database with an empty table."""
-    engine = make_engine(mysql_url)
-    upgrade(engine)
-    engine.dispose()
-    return mysql_url
-
-
-def fill(brokers: str, topic: str, lines: int, *, start: int = 0) -> list[str]:
-    """Put good lines on the topic, evenly over its partitions; their ids."""
-    numbers = range(start, start + lines)
-    publish(brokers, topic, (message(number) for number in numbers), range(PARTITIONS))
-    return [f"id-{number}" for number in numbers]
-
-
-def ids(database: str) -> list[str]:
-    return [name for (name,) in query(database, "SELECT id FROM chat_messages")]
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])

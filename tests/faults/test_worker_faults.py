@@ -17,8 +17,6 @@ import pymysql
 import pytest
 from sqlalchemy import make_url
 
-from consumer.stores.engine import make_engine
-from ops.database import upgrade
 from tests.acceptance.ferry import (
     Ferry,
     Running,
@@ -31,20 +29,22 @@ from tests.acceptance.ferry import (
     wait_until,
 )
 from tests.faults.rig import (
+    LINES,
+    PARTITIONS,
     Fault,
     WorkerProcess,
     commit,
     committed,
     create_topic,
     delete_records,
+    fill,
+    ids,
     second,
     worker_order,
 )
 from tests.services.kafka import GivenKafka, Kafka
 from tests.services.mariadb import MariaDB
 
-PARTITIONS = 2
-LINES = 2_000
 ENDS = {0: LINES // 2, 1: LINES // 2}
 
 
@@ -52,34 +52,6 @@ HASTY = [
     f"-X{setting}" for setting in ("group.protocol=classic", "session.timeout.ms=6000", "max.poll.interval.ms=7000")
 ]
 """A group that puts a member out after 7 s without a poll; the new protocol's client allows no less than 45 s."""
-
-
-@pytest.fixture
-def brokers(kafka: Kafka | GivenKafka, topic: str) -> str:
-    """The shared Kafka, with an empty `topic` on it and its dead letters."""
-    create_topic(kafka.brokers, topic, PARTITIONS)
-    create_topic(kafka.brokers, f"{topic}.dlq", 1)
-    return kafka.brokers
-
-
-@pytest.fixture
-def database(mysql_url: str) -> str:
-    """The URL of a database with an empty table."""
-    engine = make_engine(mysql_url)
-    upgrade(engine)
-    engine.dispose()
-    return mysql_url
-
-
-def fill(brokers: str, topic: str, lines: int = LINES, *, start: int = 0) -> list[str]:
-    """Put good lines on the topic, evenly over its partitions; their ids."""
-    numbers = range(start, start + lines)
-    publish(brokers, topic, (message(number) for number in numbers), range(PARTITIONS))
-    return [f"id-{number}" for number in numbers]
-
-
-def ids(database: str) -> list[str]:
-    return [name for (name,) in query(database, "SELECT id FROM chat_messages")]
 
 
 def consume(ferry: Ferry, brokers: str, topic: str, group: str, database: str, *more: str) -> Running:
