@@ -247,7 +247,7 @@ def test_ended_by_sigterm_it_says_so_and_the_next_run_makes_the_table_exact(
 ) -> None:
     log = tmp_path / "chat.jsonl"
     held = generate(log, 60_000)
-    command = ["load", str(log), "--database", sqlite_url, "--batch-rows", "1000"]
+    command = ["load", str(log), "--database", sqlite_url, "--batch-rows", "100"]
     run = ferry.start(*command)
     run.wait_until(lambda: rows_so_far(sqlite_url) > 0, "the first rows")
     started = children(run.pid)

@@ -155,7 +155,7 @@ def test_sigterm_to_the_whole_process_group_ends_as_safely_as_one_to_the_command
     lines = 100_000
     sent = fill(brokers, topic, lines)
     named = ["--brokers", brokers, "--topic", topic, "--group", group, "--database", database]
-    running = ferry.start("consume", *named, "--workers", "2", "--batch-rows", "500", "--json", new_session=True)
+    running = ferry.start("consume", *named, "--workers", "2", "--batch-rows", "100", "--json", new_session=True)
     running.wait_until(lambda: count_rows(database) > 0, "the first rows are there")
     os.killpg(running.pid, signal.SIGTERM)
     result = running.wait()
