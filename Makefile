@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check lint bench bench-full servers lock clean
+.PHONY: help demo test test-all check lint bench bench-full servers lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -26,7 +26,11 @@ demo: $(VENV)/installed  ## load the sample chat log through the embedded broker
 	$(BIN)/chatferry load examples/chat.jsonl --database sqlite:///demo/chat.db
 	@$(BIN)/python examples/show.py demo/chat.db
 
-test: $(VENV)/installed-dev  ## every test; sets up what they need (Java, Kafka, MariaDB)
+test: $(VENV)/installed-dev  ## every test but the long ones; sets up what they need (Java, Kafka, MariaDB)
+	@./tests/prepare
+	$(BIN)/python -m pytest -m "not long" $(PYTEST_ARGS)
+
+test-all: $(VENV)/installed-dev  ## the same and the long ones: half an hour
 	@./tests/prepare
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
