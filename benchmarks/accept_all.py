@@ -108,7 +108,7 @@ def main() -> None:
         cpu = sum(float(file.read_text()) for file in Path(folder).iterdir())
     view.close()
     cores = len(os.sched_getaffinity(0))
-    circumstances = Circumstances(options.workers, len(view.partitions), cores, one_writer=False, indexes_kept=False)
+    circumstances = Circumstances(options.workers, len(view.partitions), cores)
     seconds = time.monotonic() - began
     account = insight.account(circumstances)
     print(json.dumps({"messages": tally.messages, "seconds": seconds, "worker_cpu_seconds": cpu, **account}))

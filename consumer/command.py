@@ -14,7 +14,7 @@ from consumer.insight import Circumstances
 from consumer.protocol import offers_kip_848
 from consumer.run import Run
 from consumer.stores.engine import make_engine
-from consumer.stores.indexes import build, deferred
+from consumer.stores.indexes import ALWAYS, NEVER, Deferral, build, deferred
 from consumer.stores.opening import check, first_contact
 from consumer.supervisor import prepare_workers
 from consumer.tally import Tally
@@ -53,22 +53,30 @@ def consume(**given: Any) -> int:
     check(engine)
     if not given["until_end"]:
         build(engine)
+        if given["defer_indexes"] == ALWAYS:
+            log.warning("--defer-indexes %s needs --until-end: without an end, the indexes stay", ALWAYS)
     settings = consumer_settings(brokers, extra, password, given["group"])
     view = TopicView(settings, given["topic"])
     one_writer = engine.dialect.name == "sqlite"
     workers = worker_count(given["workers"], len(view.partitions), single_writer=one_writer)
     order = _order(given, settings, view, workers, database_password, dead_letter_settings(brokers, extra, password))
     run = Run(view, Tally(), workers, given["until_end"])
-    deferral = (
+    with (
         deferred(engine, given["defer_indexes"], lambda: not interruption)
         if given["until_end"]
-        else nullcontext(enter_result=False)
-    )
-    with deferral as indexes_off:
+        else nullcontext(Deferral())
+    ) as indexes:
         run.go(order, interruption, quiet=given["quiet"] or given["json"], metrics_port=given["metrics_port"])
     run.ended = time.monotonic()
-    cores = len(os.sched_getaffinity(0))
-    circumstances = Circumstances(workers, len(view.partitions), cores, one_writer, indexes_kept=not indexes_off)
+    circumstances = Circumstances(
+        workers,
+        len(view.partitions),
+        len(os.sched_getaffinity(0)),
+        one_writer,
+        may_defer=bool(given["until_end"]) and not indexes.off and given["defer_indexes"] != NEVER,
+        building_seconds=indexes.building_seconds,
+        batch_rows=order.batch_rows,
+    )
     _print(run, circumstances, order.dead_letter_topic, as_json=given["json"])
     return interruption.exit_status
 
@@ -131,7 +139,10 @@ def worker_count(asked: str, partitions: int, *, single_writer: bool) -> int:
 
 def sentence(account: dict[str, Any]) -> str:
     """The account for a person."""
+    rate = f"{account['rows_per_second']:,} rows/s"
+    if not account["rows"] and account["seconds"]:
+        rate = f"{account['messages'] / account['seconds']:,.0f} messages/s"
     return (
         f"{account['messages']:,} messages: {account['rows']:,} rows, {account['repeats']:,} repeats, "
-        f"{account['dead_letters']:,} dead letters; {account['seconds']:.1f} s, {account['rows_per_second']:,} rows/s"
+        f"{account['dead_letters']:,} dead letters; {account['seconds']:.1f} s, {rate}"
     )

@@ -15,16 +15,24 @@ MOST_POINTS = 500
 """Batches that the account lists, at most: of more, every second one is left out, again and again."""
 
 
+MANY_ROWS = 100_000
+"""From so many new rows on it is worth a word that indexes could be built at the end."""
+
+
 class Circumstances(NamedTuple):
     """What the advice depends on besides the reports."""
 
     workers: int
     partitions: int
     cores: int
-    one_writer: bool
+    one_writer: bool = False
     """The database takes one writer at a time: SQLite."""
-    indexes_kept: bool
-    """The secondary indexes were there while rows went in."""
+    may_defer: bool = False
+    """The secondary indexes were there while rows went in, and could have been built at the end."""
+    building_seconds: float = 0.0
+    """How long it took to build them at the end."""
+    batch_rows: int = 0
+    """The limit of a batch's rows."""
 
 
 class Insight:
@@ -38,6 +46,8 @@ class Insight:
         self._points: list[tuple[float, int, int, str]] = []
         self.spent = Spent()
         self.largest = 0
+        self.messages = 0
+        self.rows = 0
         self.ended: Counter[str] = Counter()
         """How many batches ended why: see `consumer.filling`."""
 
@@ -46,6 +56,8 @@ class Insight:
         size = sum(segment.messages for segment in report.segments.values())
         self.spent = self.spent.plus(report.spent)
         self.largest = max(self.largest, size)
+        self.messages += size
+        self.rows += report.rows
         self.ended[report.why] += 1
         if self._seen % self._every == 0:
             self._points.append((round(self._clock() - self._began, 3), report.worker, size, report.why))
@@ -68,7 +80,7 @@ class Insight:
         return DATABASE if storing > spent.parsing else PARSING
 
     def account(self, circumstances: Circumstances) -> dict[str, Any]:
-        """What `--json` says of it. Times are seconds, added up over the workers."""
+        """What `--json` says of it. Times are seconds, added up over the workers; the last one is by the clock."""
         spent = self.spent
         return {
             "time": {
@@ -77,6 +89,7 @@ class Insight:
                 "waiting_for_database": round(spent.database, 3),
                 "committing": round(spent.committing, 3),
                 "database_at_work": round(spent.storing, 3),
+                "building_indexes": round(circumstances.building_seconds, 3),
             },
             "held_back_by": self.held_back_by(),
             "advice": self.advice(circumstances),
@@ -101,25 +114,32 @@ class Insight:
         if circumstances.one_writer:
             return "SQLite takes one writer: another worker would not help, MySQL or MariaDB would"
         said = ["Another worker helps only where the database server has cores and disk to spare; a partition does not"]
-        if circumstances.indexes_kept:
-            said.append("--defer-indexes always builds the indexes at the end, where nobody reads the table meanwhile")
-        if self.ended[FULL] > sum(self.ended.values()) / 2:
-            said.append("longer batches spare a large table work: --batch-rows and --batch-bytes, for more memory")
+        if circumstances.may_defer and self.rows >= MANY_ROWS and self.rows > self.messages / 2:
+            said.append("--defer-indexes always helps where these rows are many beside those of the table before")
+        if self.ended[FULL] > 1:
+            limit = "--batch-rows" if self.largest >= circumstances.batch_rows else "--batch-bytes"
+            said.append(f"longer batches spare a large table work: a larger {limit}, for more of a worker's memory")
         return "; ".join(said)
 
     def sentence(self, circumstances: Circumstances) -> str:
-        """The same for a person, in one line or two."""
+        """The same for a person: where the time went, and on a second line what would help."""
         spent, held = self.spent, self.held_back_by()
         if held == NOTHING:
             return "Nothing held it back: there was nothing to do"
-        busy = min(spent.storing / spent.total, 1.0)
+        shares = (
+            f"{spent.parsing / spent.total:.0%} parsing, {spent.broker / spent.total:.0%} waiting for records, "
+            f"{spent.database / spent.total:.0%} waiting for the database, "
+            f"{spent.committing / spent.total:.0%} committing"
+        )
+        busy = f" (at work {min(spent.storing / spent.total, 1.0):.0%} of the time)" if held == DATABASE else ""
         grew = "growing behind the backlog" if self.ended[BACKLOG] else "no backlog made them grow"
         if self.ended[FULL]:
             grew = "as long as the limits allow"
+        building = circumstances.building_seconds
+        then = f"; building the indexes then took {building:.1f} s" if building else ""
         return (
-            f"Held back by the {held}: the workers parsed for {spent.parsing / spent.total:.0%} of their time, waited "
-            f"{spent.broker / spent.total:.0%} for records, {spent.database / spent.total:.0%} for the database, which "
-            f"was busy {busy:.0%} of it; batches of up to {self.largest:,} lines, {grew}. {self.advice(circumstances)}."
+            f"Held back by the {held}{busy}. Workers: {shares}. Batches of up to {self.largest:,} lines, {grew}{then}."
+            f"\n{self.advice(circumstances)}."
         )
 
 

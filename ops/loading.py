@@ -14,7 +14,7 @@ from consumer.command import BATCH_SETTINGS, worker_count
 from consumer.dead_letters import dead_letter_settings
 from consumer.insight import Circumstances, Insight
 from consumer.stores.engine import make_engine
-from consumer.stores.indexes import deferred
+from consumer.stores.indexes import NEVER, Deferral, deferred
 from consumer.stores.opening import first_contact
 from consumer.supervisor import Supervisor
 from consumer.tally import Tally
@@ -67,7 +67,7 @@ class Load:
         self.producer_settings: Settings = producer_settings(brokers, self._extra, self._password)
         self.tally = Tally()
         self.insight = Insight()
-        self._indexes_off = False
+        self._indexes = Deferral()
         self.manifest = Manifest()
         self.workers = 0
         self._produced = threading.Event()
@@ -116,8 +116,8 @@ class Load:
         try:
             upgrade_where_needed(self._engine)
             supervisor = Supervisor(self._orders(settings), self._heard, self._renew)
-            with deferred(self._engine, self._given["defer_indexes"], lambda: not self._interruption) as off:
-                self._indexes_off = off
+            with deferred(self._engine, self._given["defer_indexes"], lambda: not self._interruption) as indexes:
+                self._indexes = indexes
                 supervisor.start()
                 with self._meter() as meter:
                     supervisor.run(lambda: self._finished(meter), self._interruption.__bool__)
@@ -165,7 +165,9 @@ class Load:
             len(self._starts),
             len(os.sched_getaffinity(0)),
             one_writer=self._engine.dialect.name == "sqlite",
-            indexes_kept=not self._indexes_off,
+            may_defer=not self._indexes.off and self._given["defer_indexes"] != NEVER,
+            building_seconds=self._indexes.building_seconds,
+            batch_rows=self._given["batch_rows"],
         )
 
     def _renew(self, order: WorkerOrder) -> WorkerOrder:

@@ -5,8 +5,10 @@ next finishes the work: the next load, `consume` before it starts, or `db upgrad
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
@@ -32,9 +34,19 @@ def missing(connection: Connection) -> list[str]:
     return sorted(COLUMN_OF.keys() - there)
 
 
+@dataclass
+class Deferral:
+    """What became of the indexes in a run."""
+
+    off: bool = False
+    """They were not there while rows went in."""
+    building_seconds: float = 0.0
+    """How long it took to build them at the end."""
+
+
 @contextmanager
-def deferred(engine: Engine, mode: str, complete: Callable[[], bool]) -> Iterator[bool]:
-    """Leave the indexes off while the block fills the table, and build them at its end; yields whether they are off.
+def deferred(engine: Engine, mode: str, complete: Callable[[], bool]) -> Iterator[Deferral]:
+    """Leave the indexes off while the block fills the table, and build them at its end; yields what became of that.
 
     `auto` does so where the table is empty, `always` in any case, `never` not. Indexes that are missing from before
     are built at the end as well. Where the block fails or is interrupted (`complete` says no), the next run does it.
@@ -43,15 +55,18 @@ def deferred(engine: Engine, mode: str, complete: Callable[[], bool]) -> Iterato
         left = missing(connection)
         if not left and mode != NEVER and (mode == ALWAYS or _is_empty(connection)):
             left = _drop(connection)
+    deferral = Deferral(off=bool(left))
     done = False
     try:
-        yield bool(left)
+        yield deferral
         done = complete()
     finally:
         if left and not done:
             log.warning("The indexes of %s are not built yet: the next run does it, or chatferry db upgrade", TABLE)
     if left and done:
+        began = time.monotonic()
         build(engine)
+        deferral.building_seconds = time.monotonic() - began
 
 
 def build(engine: Engine) -> list[str]:
@@ -63,7 +78,7 @@ def build(engine: Engine) -> list[str]:
         names = missing(connection)
         if not names:
             return []
-        log.info("Building the indexes of %s", TABLE)
+        log.info("Building the indexes of %s: some seconds for each million rows", TABLE)
         quote = connection.dialect.identifier_preparer.quote
         if connection.dialect.name == "sqlite":
             statements = [f"CREATE INDEX IF NOT EXISTS {n} ON {TABLE} ({quote(COLUMN_OF[n])})" for n in names]

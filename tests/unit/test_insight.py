@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from consumer.filling import BACKLOG, CAUGHT_UP, FULL
-from consumer.insight import DATABASE, MOST_POINTS, NOTHING, PARSING, SOURCE, Circumstances, Insight
+from consumer.insight import DATABASE, MANY_ROWS, MOST_POINTS, NOTHING, PARSING, SOURCE, Circumstances, Insight
 from schemas.reports import BatchDone, Segment, Spent
 
-HERE = Circumstances(workers=2, partitions=4, cores=4, one_writer=False, indexes_kept=False)
+HERE = Circumstances(workers=2, partitions=4, cores=4, batch_rows=1_000)
 
 
 def done(spent: Spent, *, messages: int = 1_000, why: str = BACKLOG, worker: int = 0) -> BatchDone:
@@ -62,6 +62,7 @@ def test_times_add_up_over_the_workers() -> None:
         "waiting_for_database": 4.0,
         "committing": 0.3,
         "database_at_work": 7.0,
+        "building_indexes": 0.0,
     }
 
 
@@ -83,15 +84,33 @@ def test_batches_are_told_by_size_and_reason() -> None:
         (BOUND_BY_PARSING, {"workers": 4, "partitions": 8}, "Workers on another machine would help"),
         (BOUND_BY_PARSING, {"partitions": 2}, "More partitions, and as many workers, would help"),
         (BOUND_BY_DATABASE, {}, "Another worker helps only where the database server has cores"),
-        (BOUND_BY_DATABASE, {"indexes_kept": True}, "--defer-indexes always"),
+        (done(BOUND_BY_DATABASE.spent, messages=MANY_ROWS), {"may_defer": True}, "--defer-indexes always"),
         (BOUND_BY_DATABASE, {"one_writer": True}, "another worker would not help"),
-        (done(BOUND_BY_DATABASE.spent, why=FULL), {}, "--batch-rows"),
     ],
 )
 def test_advice_is_what_would_help_here(report: BatchDone, circumstances: dict[str, Any], said: str) -> None:
     insight = insight_of(report)
     assert said in insight.advice(HERE._replace(**circumstances))
     assert said in insight.sentence(HERE._replace(**circumstances))
+
+
+@pytest.mark.parametrize(("rows", "limit"), [(1_000, "--batch-rows"), (300, "--batch-bytes")])
+def test_advice_after_batches_at_their_limit_names_the_one_that_they_reached(rows: int, limit: str) -> None:
+    full = done(BOUND_BY_DATABASE.spent, messages=rows, why=FULL)
+    assert f"a larger {limit}" not in insight_of(full).advice(HERE)
+    assert f"a larger {limit}" in insight_of(full, full).advice(HERE)
+
+
+def test_run_of_repeats_is_not_told_to_build_indexes_anew() -> None:
+    repeats = BOUND_BY_DATABASE._replace(rows=0, repeats=MANY_ROWS, segments={0: Segment(0, 1, MANY_ROWS, ())})
+    assert "--defer-indexes" not in insight_of(repeats).advice(HERE._replace(may_defer=True))
+
+
+def test_building_of_indexes_is_in_the_account_and_in_the_sentence() -> None:
+    here, insight = HERE._replace(building_seconds=3.44), insight_of(BOUND_BY_DATABASE)
+    assert insight.account(here)["time"]["building_indexes"] == 3.44
+    assert "building the indexes then took 3.4 s" in insight.sentence(here)
+    assert "indexes" not in insight.sentence(HERE)
 
 
 def test_advice_does_not_speak_of_what_is_so_already() -> None:
