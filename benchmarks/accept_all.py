@@ -27,7 +27,7 @@ from consumer.stores.store import Stored
 from consumer.supervisor import Supervisor
 from consumer.tally import Tally
 from schemas.message import Row
-from schemas.reports import BatchDone, WorkerOrder
+from schemas.reports import BatchDone, Committed, WorkerOrder
 from schemas.topics import dead_letter_topic
 
 
@@ -96,7 +96,8 @@ def main() -> None:
     ends = {partition: end for partition, (start, end) in view.offsets().items() if end > start}
     tally, insight = Tally(), Insight()
 
-    def heard(report: BatchDone) -> None:
+    def heard(report: BatchDone | Committed) -> None:
+        assert isinstance(report, BatchDone)  # without a group nothing is committed
         tally.add(report)
         insight.add(report)
 

@@ -71,6 +71,8 @@ class Batch:
     rejects: list[Reject] = field(default_factory=list)
     size: int = 0
     """Bytes of its lines."""
+    reject_bytes: int = 0
+    """Bytes of those that are rejects."""
     next_offsets: dict[int, int] = field(default_factory=dict)
     epochs: dict[int, int | None] = field(default_factory=dict)
     starts: dict[int, int] = field(default_factory=dict)
@@ -135,6 +137,7 @@ class Batch:
                 self.bad_run += 1
                 self.longest_bad_run = max(self.longest_bad_run, self.bad_run)
                 self.rejects.append(Reject(record, "parse", problem.reason, str(problem)))
+                self.reject_bytes += len(line or b"")
             else:
                 good.append(record)
                 lines.append(line)

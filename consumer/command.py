@@ -18,17 +18,17 @@ from consumer.stores.indexes import ALWAYS, NEVER, Deferral, build, deferred
 from consumer.stores.opening import check, first_contact
 from consumer.supervisor import prepare_workers
 from consumer.tally import Tally
-from schemas.errors import UsageProblem
+from schemas.errors import Stop, UsageProblem
 from schemas.kafka import Settings
 from schemas.reports import WorkerOrder
 from schemas.settings import pass_through, secret
-from schemas.topics import dead_letter_topic
+from schemas.topics import dead_letters_of
 from terminal.command import FerryCommand, emit_json, environment, required, settings_options
 from terminal.signals import Interruption
 
 log = logging.getLogger(__name__)
 
-BATCH_SETTINGS = ["batch_rows", "batch_bytes", "batch_seconds", "dead_letter_run"]
+BATCH_SETTINGS = ["batch_rows", "batch_bytes", "batch_seconds", "dead_letter_run", "dead_letter_ratio"]
 
 
 @click.command(cls=FerryCommand, name="consume")
@@ -62,11 +62,14 @@ def consume(**given: Any) -> int:
     order = _order(given, settings, view, workers, database_password, dead_letter_settings(brokers, extra, password))
     run = Run(view, Tally(), workers, given["until_end"])
     with (
-        deferred(engine, given["defer_indexes"], lambda: not interruption)
-        if given["until_end"]
-        else nullcontext(Deferral())
-    ) as indexes:
-        run.go(order, interruption, quiet=given["quiet"] or given["json"], metrics_port=given["metrics_port"])
+        run.metrics(given["metrics_port"]),
+        (
+            deferred(engine, given["defer_indexes"], lambda: not interruption)
+            if given["until_end"]
+            else nullcontext(Deferral())
+        ) as indexes,
+    ):
+        run.go(order, interruption, quiet=given["quiet"] or given["json"])
     run.ended = time.monotonic()
     circumstances = Circumstances(
         workers,
@@ -77,8 +80,8 @@ def consume(**given: Any) -> int:
         building_seconds=indexes.building_seconds,
         batch_rows=order.batch_rows,
     )
-    _print(run, circumstances, order.dead_letter_topic, as_json=given["json"])
-    return interruption.exit_status
+    _print(run, circumstances, order.dead_letter_topic, indexes.problem, as_json=given["json"])
+    return interruption.exit_status or (1 if indexes.problem else 0)
 
 
 def _order(
@@ -90,7 +93,7 @@ def _order(
     dead_letter_kafka: Settings,
 ) -> WorkerOrder:
     """What each worker is told; warns where there is no topic for dead letters."""
-    dead = given["dead_letter_topic"] or dead_letter_topic(given["topic"])
+    dead = dead_letters_of(given["topic"], given["dead_letter_topic"])
     if dead not in view.topics:
         log.warning(
             "There is no dead-letter topic %s: the first bad line will stop the work (chatferry topics create)", dead
@@ -112,8 +115,11 @@ def _order(
     )
 
 
-def _print(run: Run, circumstances: Circumstances, dead: str, *, as_json: bool) -> None:
+def _print(run: Run, circumstances: Circumstances, dead: str, problem: Stop | None, *, as_json: bool) -> None:
     account = run.account() | run.insight.account(circumstances)
+    if problem:
+        click.echo(f"chatferry: {problem}", err=True)
+        account |= {"error": problem.text, "next_step": problem.next_step}
     if as_json:
         emit_json(account)
         return

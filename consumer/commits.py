@@ -28,14 +28,15 @@ def commit(
     epochs: dict[int, int | None],
     owned: Callable[[], Collection[int]],
     wait: Callable[[], None],
-) -> None:
+) -> dict[int, int]:
     """Commit the offsets of those partitions that are `owned` at that moment; `wait` keeps the group's membership
-    between two tries.
+    between two tries. Returns those that the broker took.
 
     The broker refuses a member that is none any more, and that is forgotten here: the partition's next owner stores the
     batch again, as a no-op. It does not look at which member owns which partition; so we do, before each try. Raises
     `Stop` where the broker refuses for good.
     """
+    taken: dict[int, int] = {}
     for _ in range(TRIES):
         ours = owned()
         places = [
@@ -43,12 +44,14 @@ def commit(
             for partition, offset in next_offsets.items()
             if partition in ours
         ]
-        again = {place.partition for place in _try(consumer, places)}
+        done, again = _try(consumer, places)
+        taken |= {partition: next_offsets[partition] for partition in done}
         if not again:
-            return
+            return taken
         next_offsets = {partition: next_offsets[partition] for partition in again}
         wait()
     log.warning("The broker does not take the commit of partitions %s now; the next one will cover it", sorted(again))
+    return taken
 
 
 def _place(topic: str, partition: int, offset: int, epoch: int | None) -> TopicPartition:
@@ -57,15 +60,16 @@ def _place(topic: str, partition: int, offset: int, epoch: int | None) -> TopicP
     return TopicPartition(topic, partition, offset, leader_epoch=epoch)
 
 
-def _try(consumer: Consumer, places: list[TopicPartition]) -> list[TopicPartition]:
-    """Try once; returns those for which it is worth to try again."""
+def _try(consumer: Consumer, places: list[TopicPartition]) -> tuple[set[int], set[int]]:
+    """Try once; returns the partitions that are committed, and those for which it is worth to try again."""
     if not places:
-        return []
+        return set(), set()
     try:
         results = consumer.commit(offsets=places, asynchronous=False) or []
     except KafkaException as failure:
-        return [place for place in places if _worth_another_try(failure.args[0], place)]
-    return [result for result in results if result.error and _worth_another_try(result.error, result)]
+        return set(), {place.partition for place in places if _worth_another_try(failure.args[0], place)}
+    again = {result.partition for result in results if result.error and _worth_another_try(result.error, result)}
+    return {result.partition for result in results if not result.error}, again
 
 
 def _worth_another_try(error: KafkaError, place: TopicPartition) -> bool:

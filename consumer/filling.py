@@ -9,6 +9,21 @@ from schemas.reports import WorkerOrder
 SLICE_RECORDS = 1_000
 """Records fetched and parsed at once: they stay in the processor's cache, and their bytes are looked at after each."""
 
+SLICE_BYTES = 4 << 20
+"""The same for long lines: a slice may hold so many bytes, by the mean length of the lines before."""
+
+FIRST_SLICE = 32
+"""Records of the first slice of all, when nothing is known of their length."""
+
+LONGEST_WAIT_SECONDS = 1.0
+"""How long to wait for records at once at most: so soon a word of the supervisor is heard."""
+
+CAREFUL_SHARE = 4
+"""A batch that keeps rows and records gets a fourth of the bytes, since they are in memory three and four times."""
+
+REJECT_BYTES = 8 << 20
+"""Bytes of bad lines that a batch holds: a reject keeps its record, and that the buffer in which it was fetched."""
+
 FIRST_ROWS = 10_000
 """What a batch should hold while there is a backlog, at first; doubled with each one, up to the order's limits."""
 
@@ -44,6 +59,7 @@ class Filling:
         self._clock = clock
         self._goal = FIRST_ROWS
         self._begun = clock()
+        self._length = 0.0
         self.why = ""
         """What ended the last batch."""
 
@@ -63,11 +79,21 @@ class Filling:
             self._learn(why)
             return None
         patience = self._order.batch_seconds - (age if age < self._order.batch_seconds else 0.0)
-        return min(SLICE_RECORDS, limit - len(batch)), min(patience, BESIDE_SECONDS) if storing else patience
+        longest = BESIDE_SECONDS if storing else LONGEST_WAIT_SECONDS
+        return min(self._slice(batch), limit - len(batch)), min(patience, longest)
+
+    def _slice(self, batch: Batch) -> int:
+        """How many records make a slice, by the mean length of the last ones."""
+        if len(batch):
+            self._length = batch.size / len(batch)
+        if not self._length:
+            return FIRST_SLICE
+        return max(min(SLICE_RECORDS, int(SLICE_BYTES / self._length)), 1)
 
     def _enough(self, batch: Batch, limit: int, age: float, *, storing: bool) -> str | None:
-        full = len(batch) >= limit or batch.size >= self._order.batch_bytes
-        if full or len(batch.rejects) >= CAREFUL_ROWS:  # a reject keeps its record
+        most = self._order.batch_bytes // CAREFUL_SHARE if batch.careful else self._order.batch_bytes
+        rejects = len(batch.rejects) >= CAREFUL_ROWS or batch.reject_bytes >= REJECT_BYTES
+        if len(batch) >= limit or batch.size >= most or rejects:
             return FULL
         if storing:
             return None

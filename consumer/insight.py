@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from consumer.filling import BACKLOG, FULL
 from schemas.reports import BatchDone, Spent
 
-DATABASE, PARSING, SOURCE, NOTHING = "database", "parsing", "source", "nothing"
+DATABASE, PARSING, SOURCE, BROKER, NOTHING = "database", "parsing", "source", "broker", "nothing"
 
 MOST_POINTS = 500
 """Batches that the account lists, at most: of more, every second one is left out, again and again."""
@@ -69,7 +69,8 @@ class Insight:
         """Which of the stages was busy when the others were not.
 
         Fetching and parsing is one stage, storing and committing the other, and they work side by side: the one with
-        more work is what the run waits for. Unless both were idle for lack of records: then it is the source.
+        more work is what the run waits for. Unless both were idle for lack of records: then it is the source. And where
+        the second one spent more on dead letters and commits than on rows, it is the broker that they go to.
         """
         spent = self.spent
         storing = spent.storing + spent.committing
@@ -77,7 +78,9 @@ class Insight:
             return NOTHING
         if spent.broker > max(spent.parsing, storing):
             return SOURCE
-        return DATABASE if storing > spent.parsing else PARSING
+        if spent.parsing >= storing:
+            return PARSING
+        return DATABASE if spent.storing >= spent.committing else BROKER
 
     def account(self, circumstances: Circumstances) -> dict[str, Any]:
         """What `--json` says of it. Times are seconds, added up over the workers; the last one is by the clock."""
@@ -106,6 +109,9 @@ class Insight:
         return {
             NOTHING: lambda _: "There was nothing to do",
             SOURCE: lambda _: "Lines came no faster: no worker, partition or index would change that",
+            BROKER: lambda _: (
+                "Dead letters and commits waited for Kafka: see to the lines that are bad, and to the broker"
+            ),
             PARSING: _advice_on_parsing,
             DATABASE: self._advice_on_database,
         }[self.held_back_by()](circumstances)

@@ -222,12 +222,14 @@ class Intake:
 
     # -- offsets out ---------------------------------------------------------------------------------------------------
 
-    def commit(self, next_offsets: dict[int, int], epochs: dict[int, int | None]) -> None:
-        """Commit these offsets for the partitions that are still ours: see `consumer.commits`."""
-        if self._order.partitions is None:  # without a group there is nothing to come back to
-            commit(self._consumer, self._order.topic, next_offsets, epochs, self._still_ours, self.keep_alive)
+    def commit(self, next_offsets: dict[int, int], epochs: dict[int, int | None]) -> dict[int, int]:
+        """Commit these offsets for the partitions that are still ours, and return what the broker took: see
+        `consumer.commits`."""
+        if self._order.partitions is not None:  # without a group there is nothing to come back to
+            return {}
+        return commit(self._consumer, self._order.topic, next_offsets, epochs, self.still_ours, self.keep_alive)
 
-    def _still_ours(self) -> set[int]:
+    def still_ours(self) -> set[int]:
         """The partitions that were ours all the time: what came back meanwhile may have moved on elsewhere."""
         return self.owned - self._revoked
 

@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from consumer.stores.store import Store
 
+from consumer.outage import Outage
 from schemas.errors import BrokerDown, DatabaseDown, Stop
-from schemas.reports import WorkerOrder, WorkerStopped
+from schemas.reports import Alive, WorkerOrder, WorkerStopped
 from terminal.logs import set_up_logs
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+
+ALIVE_SECONDS = 2.0
+"""How often a worker says that its loop turns."""
 
 PRELOAD = [
     "consumer.fork_server",
@@ -46,7 +50,7 @@ def work(order: WorkerOrder, supervisor: Connection, open_store: OpenStore = ope
     """Run one worker until the supervisor says so, goes away, or a person must act."""
     set_up_logs(order.log_level, f"worker-{order.number}")
     gc.disable()  # a batch is a million objects without a cycle: looking for one takes a fifth of a worker's time
-    stopping = _listen(supervisor)
+    stopping = _listen(supervisor, order.number)
     try:
         _run(order, supervisor, stopping, open_store)
     except Stop as problem:
@@ -59,17 +63,19 @@ def work(order: WorkerOrder, supervisor: Connection, open_store: OpenStore = ope
         log.warning("the supervisor is gone: ending")
 
 
-def _tell(supervisor: Connection, word: WorkerStopped) -> None:
+def _tell(supervisor: Connection, word: WorkerStopped | Alive) -> None:
     with contextlib.suppress(BrokenPipeError):  # a supervisor that is gone needs no words
         supervisor.send(word)
 
 
-def _listen(supervisor: Connection) -> Callable[[], bool]:
+def _listen(supervisor: Connection, number: int) -> Callable[[], bool]:
     """A function that says whether to end: SIGTERM, a word of the supervisor, or its death.
 
+    It is asked wherever the worker's loop turns, so it also tells the supervisor now and then that the loop does.
     SIGINT is not heard: at a terminal it reaches the supervisor too, which tells us.
     """
     heard = False
+    told = time.monotonic()
 
     def on_signal(_number: int, _frame: object) -> None:
         nonlocal heard
@@ -79,6 +85,10 @@ def _listen(supervisor: Connection) -> Callable[[], bool]:
     signal.signal(signal.SIGTERM, on_signal)
 
     def stopping() -> bool:
+        nonlocal told
+        if (now := time.monotonic()) - told > ALIVE_SECONDS:
+            told = now
+            _tell(supervisor, Alive(number))
         return heard or supervisor.poll()  # a message and the end of the pipe both mean: end
 
     return stopping
@@ -89,14 +99,16 @@ def _run(order: WorkerOrder, supervisor: Connection, stopping: Callable[[], bool
     from consumer.intake import Intake  # noqa: PLC0415
     from consumer.worker import Worker  # noqa: PLC0415
 
+    outage = Outage("the worker waits")
     while not stopping():
         try:
             store = open_store(order)
-        except DatabaseDown as outage:
-            log.warning("%s: waiting", outage)
+        except DatabaseDown as problem:
+            outage.goes_on(problem)
             gc.collect()  # an exception's traceback makes a cycle
             time.sleep(RETRY_SECONDS)
         else:
+            outage.is_over()
             break
     else:
         return

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from consumer.insight import Insight
 from consumer.supervisor import Supervisor
 from consumer.tally import Tally
 from schemas.errors import BrokerDown
-from schemas.reports import BatchDone, WorkerOrder
+from schemas.reports import BatchDone, Committed, WorkerOrder
 from terminal.progress import Meter
 from terminal.signals import Interruption
 
@@ -34,22 +34,30 @@ class Run:
     insight: Insight = field(default_factory=Insight)
     started: float = field(default_factory=time.monotonic)
     ended: float | None = None
+    _supervisor: Supervisor | None = None
 
-    def go(self, order: WorkerOrder, interruption: Interruption, *, quiet: bool, metrics_port: int | None) -> None:
+    @contextmanager
+    def metrics(self, port: int | None) -> Iterator[None]:
+        """Serve the metrics while the block runs, where a port is given.
+
+        Raises `Stop` where the port is taken.
+        """
+        if not port:
+            yield
+            return
+        from consumer.metrics import serve_metrics  # noqa: PLC0415 -- a web server, where one is asked for
+
+        with serve_metrics(port, self.tally, lambda: self._supervisor.alive if self._supervisor else 0):
+            yield
+
+    def go(self, order: WorkerOrder, interruption: Interruption, *, quiet: bool) -> None:
         """Run the workers to the end."""
         committed = self.view.committed() if self.until_end else {}
         ends = self._ends(committed)
         total = sum(end - committed.get(partition, start) for partition, (start, end) in ends.items()) or None
         supervisor = Supervisor([numbered(order, n) for n in range(self.workers)], self._heard)
-        with (
-            Meter("consume", total=total, in_bytes=False, quiet=quiet) as meter,
-            ExitStack() as stack,
-        ):
-            stack.callback(self.view.close)
-            if metrics_port:
-                from consumer.metrics import serve_metrics  # noqa: PLC0415 -- a web server, where one is asked for
-
-                stack.enter_context(serve_metrics(metrics_port, self.tally, lambda: supervisor.alive))
+        self._supervisor = supervisor
+        with Meter("consume", total=total, in_bytes=False, quiet=quiet) as meter, closing(self.view):
             is_over = self._is_over({partition: end for partition, (_, end) in ends.items()})
 
             def finished() -> bool:
@@ -60,7 +68,10 @@ class Run:
                 supervisor.start()
                 supervisor.run(finished, interruption.__bool__)
 
-    def _heard(self, report: BatchDone) -> None:
+    def _heard(self, report: BatchDone | Committed) -> None:
+        if isinstance(report, Committed):
+            self.tally.commit(report)
+            return
         self.tally.add(report)
         self.insight.add(report)
 
@@ -75,17 +86,19 @@ class Run:
         }
 
     def _is_over(self, ends: dict[int, int]) -> Callable[[], bool]:
-        """A function that says whether the group has stored everything before `ends`: by our workers' word, or the
-        broker's."""
+        """A function that says whether the group has committed everything before `ends`: by our workers' word, or the
+        broker's. (Stored is not enough: what a worker stored of a partition that went is its next owner's to commit.)
+        """
         next_question = time.monotonic() + ASK_COMMITTED_SECONDS
         known = 0
 
         def is_over() -> bool:
             nonlocal next_question, known
-            if self.tally.reached(ends):
+            ours = self.tally.committed
+            if all(ours.get(partition, 0) >= end for partition, end in ends.items()):
                 return True
             now = time.monotonic()
-            progress = sum(min(self.tally.covered.get(p, 0), end) for p, end in ends.items())
+            progress = sum(min(ours.get(p, 0), end) for p, end in ends.items())
             if progress != known:  # what lies behind the ends is no progress
                 known, next_question = progress, now + ASK_COMMITTED_SECONDS
             if now < next_question:
@@ -96,7 +109,7 @@ class Run:
             except BrokerDown as outage:
                 log.debug("%s", outage)
                 return False
-            return all(max(committed.get(p, 0), self.tally.covered.get(p, 0)) >= end for p, end in ends.items())
+            return all(max(committed.get(p, 0), ours.get(p, 0)) >= end for p, end in ends.items())
 
         return is_over
 

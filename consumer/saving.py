@@ -1,7 +1,6 @@
 """The batch that is in the database's hands: stored beside everything else, and tried again while it is away."""
 
 import gc
-import logging
 import random
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -9,10 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
 from consumer.batch import Batch
+from consumer.outage import Outage
 from consumer.stores.store import Store, Stored
 from schemas.errors import DatabaseDown
-
-log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 10.0
 """How long the worker waits for the database without a look at Kafka: far below max.poll.interval.ms (300 s), and long
@@ -105,11 +103,15 @@ class Saving:
         Raises `NeedsCare` where it must come again, careful.
         """
         assert self.batch is not None
+        outage = Outage("the batch of %d rows waits, and is tried again", len(self.batch.ready))
         for delay in _delays():
             try:
-                return self._beside_kafka()
-            except DatabaseDown as outage:
-                log.warning("%s; the batch of %d rows waits %.1f s", outage, len(self.batch.ready), delay)
+                stored = self._beside_kafka()
+            except DatabaseDown as problem:
+                outage.goes_on(problem)
+            else:
+                outage.is_over()
+                return stored
             self._future = Future()
             gc.collect()  # workers run without it, and an exception's traceback holds the batch's lines in a cycle
             self._wait(delay)

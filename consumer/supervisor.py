@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 
 from consumer.process import PRELOAD, work
 from schemas.errors import Stop
-from schemas.reports import BatchDone, WorkerOrder, WorkerStopped
+from schemas.reports import Alive, BatchDone, Committed, WorkerOrder, WorkerStopped
 from terminal.signals import GRACE_SECONDS
 
 log = logging.getLogger(__name__)
@@ -43,13 +43,28 @@ WITHIN_SECONDS = 60.0
 """So many workers killed within this time, and something kills them (memory, an operator): then starting more helps
 nobody."""
 
+FIRST_DELAY_SECONDS = 0.5
+"""What the place of the second worker killed within that time waits for another, doubled with each more; the first is
+replaced at once."""
+
+SILENT_SECONDS = 120.0
+"""A worker that has said nothing for so long is stuck: its loop turns every few seconds, whatever it waits for, and
+says so; only a commit may take the client's socket.timeout.ms (60 s)."""
+
 
 @dataclass
 class _Member:
     order: WorkerOrder
     process: BaseProcess
     pipe: Connection
+    heard: float
     ended: bool = False
+
+
+@dataclass(frozen=True)
+class _Vacancy:
+    order: WorkerOrder
+    until: float
 
 
 class Supervisor:
@@ -58,17 +73,24 @@ class Supervisor:
     def __init__(
         self,
         orders: Sequence[WorkerOrder],
-        on_report: Callable[[BatchDone], None],
+        on_report: Callable[[BatchDone | Committed], None],
         renew: Callable[[WorkerOrder], WorkerOrder] = lambda order: order,
         work: Callable[[WorkerOrder, Connection], None] = work,
+        silent_seconds: float = SILENT_SECONDS,
     ) -> None:
-        """`renew` makes the order for a worker that takes a killed one's place; `work` is what each process runs."""
+        """`renew` makes the order for a worker that takes a killed one's place; `work` is what each process runs.
+
+        One that says nothing for `silent_seconds` is killed, and another takes its place.
+        """
         self._orders = orders
         self._on_report = on_report
         self._renew = renew
         self._work = work
         self._context = prepare_workers()
+        self._silent_seconds = silent_seconds
+        self._looked = time.monotonic()
         self._members: list[_Member] = []
+        self._vacancies: list[_Vacancy] = []
         self._deaths: deque[float] = deque(maxlen=KILLED_TOO_OFTEN)
         self._problem: Stop | None = None
         self._stopping_since: float | None = None
@@ -89,10 +111,11 @@ class Supervisor:
         Raises `Stop` with a worker's own words where it could not go on.
         """
         try:
-            while self.alive:
+            while self.alive or self._vacancies:
                 if self._stopping_since is None and (self._problem or interrupted() or finished()):
                     self._stop_all()
                 self._watch()
+                self._fill_vacancies()
                 if self._stopping_since is not None and time.monotonic() - self._stopping_since > GRACE_SECONDS:
                     log.warning("Workers did not end in %d s: killed; what they held comes again", GRACE_SECONDS)
                     self.kill()
@@ -116,12 +139,22 @@ class Supervisor:
                 theirs.close()
         else:
             raise Stop("No worker can be started: what starts them dies again and again", "See what kills it (memory?)")
-        self._members.append(_Member(order, process, ours))
+        self._members.append(_Member(order, process, ours, time.monotonic()))
         log.debug("worker %d runs as process %d", order.number, process.pid)
+
+    def _fill_vacancies(self) -> None:
+        """Start a worker in each place that has waited long enough."""
+        due = [vacancy for vacancy in self._vacancies if vacancy.until <= time.monotonic()]
+        self._vacancies = [vacancy for vacancy in self._vacancies if vacancy not in due]
+        for vacancy in due:
+            self._spawn(self._renew(vacancy.order))
 
     def _watch(self) -> None:
         """Take what the workers say, and see who ended, for up to a tick."""
         members = [member for member in self._members if not member.ended]
+        if not members:
+            time.sleep(TICK_SECONDS)
+            return
         ready = wait([thing for m in members for thing in (m.pipe, m.process.sentinel)], TICK_SECONDS)
         for member in members:
             if member.pipe in ready:
@@ -129,15 +162,29 @@ class Supervisor:
             if member.process.sentinel in ready:
                 self._listen_to(member)
                 self._bury(member)
+        self._end_the_silent(members)
+
+    def _end_the_silent(self, members: Sequence[_Member]) -> None:
+        """Kill workers that are stuck: their partitions go to others, their process to a new one."""
+        now = time.monotonic()
+        slept, self._looked = now - self._looked > self._silent_seconds / 2, now
+        for member in members:
+            if slept:  # we did not listen: this process was stopped, or the machine slept
+                member.heard = now
+            elif not member.ended and now - member.heard > self._silent_seconds:
+                log.warning("Worker %d has said nothing for %.0f s: killed", member.order.number, now - member.heard)
+                member.process.kill()
+                member.heard = now
 
     def _listen_to(self, member: _Member) -> None:
         try:
             while member.pipe.poll():
                 said = member.pipe.recv()
-                if isinstance(said, BatchDone):
-                    self._on_report(said)
-                elif isinstance(said, WorkerStopped):
+                member.heard = time.monotonic()
+                if isinstance(said, WorkerStopped):
                     self._problem = self._problem or Stop(said.text, said.next_step)
+                elif not isinstance(said, Alive):
+                    self._on_report(said)
         except (EOFError, ConnectionResetError):
             return  # its end is dealt with by its sentinel
 
@@ -168,11 +215,15 @@ class Supervisor:
                 "See what kills them (memory?), then start again: nothing is lost",
             )
             return
-        log.warning("Worker %d was ended by %s: another takes its place", member.order.number, cause)
-        self._spawn(self._renew(member.order))
+        recent = sum(now - death < WITHIN_SECONDS for death in self._deaths)
+        delay = FIRST_DELAY_SECONDS * 2 ** (recent - 2) if recent > 1 else 0.0
+        after = f" after {delay:g} s" if delay else ""
+        log.warning("Worker %d was ended by %s: another takes its place%s", member.order.number, cause, after)
+        self._vacancies.append(_Vacancy(member.order, now + delay))
 
     def _stop_all(self) -> None:
         self._stopping_since = time.monotonic()
+        self._vacancies.clear()
         for member in self._members:
             if not member.ended:
                 try:

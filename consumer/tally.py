@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from schemas.reports import BatchDone, Segment
+from schemas.reports import BatchDone, Committed, Segment
 
 
 class Tally:
@@ -12,10 +12,12 @@ class Tally:
     its batch comes again through another; what of it was counted is not counted again. `covered` holds, for each
     partition, the offset before which everything is stored. (A worker that dies between the database's COMMIT and its
     report leaves rows that the next one finds there already: they count as repeats. The sum stays exact.)
+    `committed` holds what the broker took of that.
     """
 
     def __init__(self) -> None:
         self.covered: dict[int, int] = {}
+        self.committed: dict[int, int] = {}
         self.messages = 0
         self.rows = 0
         self.repeats = 0
@@ -36,6 +38,11 @@ class Tally:
         self.rows += report.rows
         self.repeats += max(report.repeats - known_good, 0)
         self.batches += 1
+
+    def commit(self, word: Committed) -> None:
+        """Note what the broker took."""
+        for partition, offset in word.offsets.items():
+            self.committed[partition] = max(self.committed.get(partition, 0), offset)
 
     def _fresh(self, partition: int, segment: Segment) -> tuple[int, int]:
         """How many records and how many dead letters of the segment were not counted before."""

@@ -5,14 +5,14 @@ import logging
 from collections.abc import Callable
 
 from consumer.batch import Batch
+from consumer.breaker import Breaker
 from consumer.dead_letters import DeadLetters
 from consumer.filling import Filling
 from consumer.intake import Intake
 from consumer.saving import Saving
 from consumer.stopwatch import Stopwatch
 from consumer.stores.store import NeedsCare, Store
-from schemas.errors import Stop
-from schemas.reports import BatchDone, WorkerOrder
+from schemas.reports import BatchDone, Committed, WorkerOrder
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Worker:
         intake: Intake,
         store: Store,
         dead_letters: DeadLetters,
-        report: Callable[[BatchDone], None],
+        report: Callable[[BatchDone | Committed], None],
         stopping: Callable[[], bool],
     ) -> None:
         self._order = order
@@ -56,7 +56,7 @@ class Worker:
         self._saving = Saving(store, self._hold_on)
         self._watch = Stopwatch()
         self._begun = False
-        self._bad_run = 0
+        self._breaker = Breaker(order.dead_letter_run, order.dead_letter_ratio)
         self._care = 0  # so many records are to be handled carefully, because the database had warnings about them
         self._next = self._new_batch()
 
@@ -108,7 +108,7 @@ class Worker:
             self._start_over()
             return
         if not batch.empty and not self._stopping():
-            self._break_on_bad_lines(batch)
+            self._breaker.look_at(batch)
             self._care = max(self._care - len(batch), 0)
             self._saving.begin(batch, self._filling.why)
         self._next = self._new_batch()
@@ -125,14 +125,17 @@ class Worker:
             raise StartOver from None
         self._watch.lap("database")
         batch.refuse(stored.refused)
-        self._dead_letters.send(batch.rejects, self._keep_alive)
+        ours = self._intake.still_ours() & self._saving.next_offsets.keys()
+        self._dead_letters.send([r for r in batch.rejects if r.record.partition() in ours], self._keep_alive)
         self._watch.lap("committing")
         spent = self._watch.take(storing=self._saving.seconds)
         self._report(
             BatchDone(self._order.number, batch.segments(), stored.rows, stored.repeats, self._saving.why, spent)
         )
-        self._intake.commit(self._saving.next_offsets, batch.epochs)
+        taken = self._intake.commit(self._saving.next_offsets, batch.epochs)
         self._saving.release()
+        if taken:
+            self._report(Committed(self._order.number, taken))
         self._watch.lap("committing")  # goes into the next report: this one is out before the commit, on purpose
 
     def _start_over(self) -> None:
@@ -140,14 +143,14 @@ class Worker:
         ends = {**self._saving.next_offsets, **self._next.next_offsets}
         self._intake.rewind({**self._next.starts, **self._saving.starts}, ends)
         self._saving.release()
-        self._bad_run = 0
+        self._breaker.start_over()
         self._next = self._new_batch()
         gc.collect()  # workers run without it, and what was refused may hang in an exception's traceback
 
     def _new_batch(self) -> Batch:
         self._filling.begin()
         careful = self._care or self._store.careful
-        return Batch(None if careful else self._store.prepare, bad_run=self._bad_run)
+        return Batch(None if careful else self._store.prepare, bad_run=self._breaker.run)
 
     def _keep_alive(self) -> None:
         """Keep our place in the group for a while; told to end, wait no longer."""
@@ -157,20 +160,9 @@ class Worker:
 
     def _hold_on(self, *, may_give_up: bool) -> None:
         """The same while a batch waits for the database; where it may be given up, revoked partitions end the wait."""
-        if may_give_up and self._stopping():
+        ending = self._stopping()  # asked in any case: with the question the supervisor hears that we are alive
+        if may_give_up and ending:
             raise Stopping
         self._intake.keep_alive()
         if may_give_up and self._intake.lost:
             raise StartOver
-
-    def _break_on_bad_lines(self, batch: Batch) -> None:
-        """Stop where bad lines come in an unbroken run: then it is the topic or the parser that is wrong."""
-        self._bad_run = batch.bad_run
-        limit = self._order.dead_letter_run
-        if limit and batch.longest_bad_run > limit:
-            worst = batch.rejects[-1]
-            raise Stop(
-                f"{batch.longest_bad_run:,} bad lines in a row; the last, partition {worst.record.partition()} offset "
-                f"{worst.record.offset()}: {worst.text}",
-                "Is this the right log or topic, one JSON object a line? If so: --dead-letter-run 0",
-            )

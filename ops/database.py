@@ -17,6 +17,8 @@ from terminal.command import FerryCommand, emit_json, environment, required, set
 
 log = logging.getLogger(__name__)
 
+_ALREADY = "already exists"
+
 
 @click.group()
 def db() -> None:
@@ -58,8 +60,10 @@ def _answer(given: dict[str, Any], revision: str, sentence: str) -> None:
         click.echo(sentence)
 
 
-def upgrade(engine: Engine) -> str:
+def upgrade(engine: Engine, *, again: bool = True) -> str:
     """Run the migrations that are missing, build the indexes that a load left out; returns the table's revision then.
+
+    Where another process does the same at the same time, one of them finds things made already: it tries `again`.
 
     Raises `Stop` where the database refuses, `DatabaseDown` where it went away.
     """
@@ -77,7 +81,10 @@ def upgrade(engine: Engine) -> str:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except DBAPIError as error:
-        raise explain(error) or error from error
+        if not again or _ALREADY not in str(error.orig):
+            raise explain(error) or error from error
+        log.debug("another process makes the table as well: %s", error.orig)
+        return upgrade(engine, again=False)
     check(engine)
     build(engine)
     return REVISION

@@ -50,13 +50,14 @@ def load(files: tuple[str, ...], **given: Any) -> int:
             values["dead_letters_file"] = str(kept)
         elif values["dead_letters"]:
             values["dead_letter_topic"] = run.dead
-    if run.failure:
-        values["error"] = str(run.failure)
-        click.echo(f"chatferry: {run.failure}", err=True)
+    problems = [problem for problem in (run.failure, run.indexes.problem) if problem]
+    for problem in problems:
+        values["error"] = str(problem)
+        click.echo(f"chatferry: {problem}", err=True)
     _print(values, as_json=given["json"], interrupted=bool(interruption))
     if not given["json"]:
         click.echo(run.insight.sentence(run.circumstances))
-    return interruption.exit_status or (1 if values["missing"] or run.failure else 0)
+    return interruption.exit_status or (1 if values["missing"] or problems else 0)
 
 
 def dead_letters_path(given: dict[str, Any]) -> Path:

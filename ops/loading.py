@@ -29,16 +29,16 @@ from producer.shipment import Manner
 from producer.sources.streams import STANDARD_INPUT
 from schemas.errors import Stop
 from schemas.kafka import Settings
-from schemas.reports import BatchDone, WorkerOrder
+from schemas.reports import BatchDone, Committed, WorkerOrder
 from schemas.settings import pass_through, secret
-from schemas.topics import dead_letter_topic
+from schemas.topics import dead_letters_of
 from terminal.command import environment
 from terminal.progress import Meter
 from terminal.signals import GRACE_SECONDS, Interruption
 
 log = logging.getLogger(__name__)
 
-EMBEDDED_WARN_BYTES = 4 << 30
+EMBEDDED_WARN_BYTES = 1 << 30
 """From this size on the person is told that the embedded broker holds the compressed lines in memory."""
 
 EMBEDDED_FETCH_WAIT_MS = 10
@@ -63,11 +63,11 @@ class Load:
         self._database_password = secret("CHATFERRY_DATABASE_PASSWORD", given["database_password_file"], environment())
         self._brokers = brokers
         self.topic: str = given["topic"]
-        self.dead: str = given["dead_letter_topic"] or dead_letter_topic(self.topic)
+        self.dead: str = dead_letters_of(self.topic, given["dead_letter_topic"])
         self.producer_settings: Settings = producer_settings(brokers, self._extra, self._password)
         self.tally = Tally()
         self.insight = Insight()
-        self._indexes = Deferral()
+        self.indexes = Deferral()
         self.manifest = Manifest()
         self.workers = 0
         self._produced = threading.Event()
@@ -83,7 +83,9 @@ class Load:
         size = sum(Path(file).stat().st_size for file in self._files if file != STANDARD_INPUT)
         if size > EMBEDDED_WARN_BYTES and not self._given["brokers"]:
             log.warning(
-                "The embedded broker holds all lines in memory, compressed: for so many, a real Kafka is kinder"
+                "The embedded broker holds all lines in memory, compressed (half of their %.1f GB or more): a real "
+                "Kafka is kinder, with --brokers",
+                size / 1e9,
             )
         self._engine = make_engine(self._given["database"], self._database_password)
         first_contact(self._engine)
@@ -117,7 +119,7 @@ class Load:
             upgrade_where_needed(self._engine)
             supervisor = Supervisor(self._orders(settings), self._heard, self._renew)
             with deferred(self._engine, self._given["defer_indexes"], lambda: not self._interruption) as indexes:
-                self._indexes = indexes
+                self.indexes = indexes
                 supervisor.start()
                 with self._meter() as meter:
                     supervisor.run(lambda: self._finished(meter), self._interruption.__bool__)
@@ -153,7 +155,8 @@ class Load:
             for number in range(self.workers)
         ]
 
-    def _heard(self, report: BatchDone) -> None:
+    def _heard(self, report: BatchDone | Committed) -> None:
+        assert isinstance(report, BatchDone)  # without a group nothing is committed
         self.tally.add(report)
         self.insight.add(report)
 
@@ -165,8 +168,8 @@ class Load:
             len(self._starts),
             len(os.sched_getaffinity(0)),
             one_writer=self._engine.dialect.name == "sqlite",
-            may_defer=not self._indexes.off and self._given["defer_indexes"] != NEVER,
-            building_seconds=self._indexes.building_seconds,
+            may_defer=not self.indexes.off and self._given["defer_indexes"] != NEVER,
+            building_seconds=self.indexes.building_seconds,
             batch_rows=self._given["batch_rows"],
         )
 

@@ -13,7 +13,7 @@ from producer.client import ANSWER_SECONDS, Trouble, admin_client, ask_topic, me
 from schemas.errors import Stop
 from schemas.kafka import Settings, translate
 from schemas.settings import pass_through, secret
-from schemas.topics import HEADER_ROOM, KAFKA_DEFAULT_MAX_MESSAGE_BYTES, dead_letter_topic
+from schemas.topics import HEADER_ROOM, KAFKA_DEFAULT_MAX_MESSAGE_BYTES, dead_letters_of
 from terminal.command import FerryCommand, emit_json, environment, required, settings_options
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def create(**given: Any) -> int:
     """Create the topic and its dead-letter topic, where they are not there yet."""
     password = secret("CHATFERRY_KAFKA_PASSWORD", given["kafka_password_file"], environment())
     settings = producer_settings(required("brokers", given["brokers"]), pass_through(given["librdkafka"]), password)
-    topic, dead = given["topic"], given["dead_letter_topic"] or dead_letter_topic(given["topic"])
+    topic, dead = given["topic"], dead_letters_of(given["topic"], given["dead_letter_topic"])
     created = create_topics(
         settings,
         topic,

@@ -15,7 +15,7 @@ from producer.publisher import Publisher, key_of_field
 from producer.shipment import Manner
 from producer.sources.streams import STANDARD_INPUT
 from schemas.settings import pass_through, secret
-from schemas.topics import dead_letter_topic
+from schemas.topics import dead_letters_of
 from terminal.command import FerryCommand, emit_json, environment, required, settings_options
 from terminal.progress import Meter
 from terminal.signals import GRACE_SECONDS, Interruption
@@ -47,7 +47,7 @@ def produce(files: tuple[str, ...], **given: Any) -> int:
         new_producer(settings, facts, trouble.note),
         facts.name,
         facts.partitions,
-        given["dead_letter_topic"] or dead_letter_topic(facts.name),
+        dead_letters_of(facts.name, given["dead_letter_topic"]),
         key_of=key_of_field(given["key"]) if given["key"] else None,
         trouble=trouble,
     )

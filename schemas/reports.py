@@ -29,6 +29,8 @@ class WorkerOrder:
     batch_seconds: float = 0.1
     dead_letter_run: int = 10_000
     """So many bad lines in a row stop the worker: the parser or the topic is wrong, not the lines. 0: never."""
+    dead_letter_ratio: float = 0.9
+    """So large a share of bad lines, of many, stops it as well. 1: never."""
     log_level: int = 20
 
 
@@ -76,6 +78,19 @@ class BatchDone(NamedTuple):
     """What ended the batch: see `consumer.filling`."""
     spent: Spent = Spent()
     """Since the report before."""
+
+
+class Committed(NamedTuple):
+    """The broker took these offsets, by partition: what lies before them is this group's no more."""
+
+    worker: int
+    offsets: dict[int, int]
+
+
+class Alive(NamedTuple):
+    """The worker's loop turns, whatever it waits for."""
+
+    worker: int
 
 
 class WorkerStopped(NamedTuple):

@@ -21,7 +21,8 @@ DEFAULT_FILE = "chatferry.toml"
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting. `kind` is the Python type of its value; `choices` narrows a string; `minimum` bounds a number."""
+    """One setting. `kind` is the Python type of its value; `choices` narrows a string; `minimum` and `maximum` bound
+    a number; a text that is given must not be blank."""
 
     name: str
     help: str
@@ -29,6 +30,7 @@ class Setting:
     kind: type = str
     choices: tuple[str, ...] = ()
     minimum: float | None = None
+    maximum: float | None = None
     metavar: str | None = None
     many: bool = False
 
@@ -119,10 +121,19 @@ SETTINGS: dict[str, Setting] = {
         Setting("batch_seconds", "How long a batch waits, without a backlog.", 0.1, float, minimum=0.001),
         Setting("dead_letter_run", "Stop after so many bad lines in a row; 0: never.", 10_000, int, minimum=0),
         Setting(
+            "dead_letter_ratio",
+            "Stop where a larger share of the last 10,000 lines is bad; 1: never.",
+            0.9,
+            float,
+            minimum=0.0,
+            maximum=1.0,
+        ),
+        Setting(
             "metrics_port",
             "Serve Prometheus metrics on this loopback port.",
             kind=int,
             minimum=1,
+            maximum=65_535,
             metavar="PORT",
         ),
     )

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from schemas.errors import UsageProblem
+
 DEFAULT_TOPIC = "chat-messages"
 DEFAULT_GROUP = "chatferry"
 DEFAULT_PARTITIONS = 4
@@ -36,6 +38,16 @@ Headers = list[tuple[str, str | bytes | None]]
 def dead_letter_topic(topic: str) -> str:
     """Where the bad lines of `topic` go unless told otherwise."""
     return f"{topic}.dlq"
+
+
+def dead_letters_of(topic: str, named: str | None) -> str:
+    """Where the bad lines of `topic` go: the topic that was `named`, or else the usual one.
+
+    Raises `UsageProblem` where that is the topic itself: a bad line would come back for ever.
+    """
+    if named == topic:
+        raise UsageProblem(f"--dead-letter-topic {named} is the topic itself", "Name another, or leave it out")
+    return named or dead_letter_topic(topic)
 
 
 class LineReference(msgspec.Struct, frozen=True):

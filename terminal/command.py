@@ -3,6 +3,7 @@
 
 import keyword
 import logging
+import math
 import os
 import re
 import sys
@@ -112,11 +113,34 @@ def _type(setting: Setting) -> Any:
         return click.Choice(setting.choices)
     if setting.kind is Path:
         return click.Path(path_type=Path)
-    if setting.kind is int and setting.minimum is not None:
-        return click.IntRange(min=int(setting.minimum))
+    least, most = setting.minimum, setting.maximum
+    if setting.kind is int and least is not None:
+        return click.IntRange(int(least), None if most is None else int(most))
     if setting.kind is float:
-        return click.FloatRange(min=setting.minimum)
-    return setting.kind
+        return Finite(least, most)
+    return NotBlank() if setting.kind is str else setting.kind
+
+
+class Finite(click.FloatRange):
+    """A number that is one: neither `nan`, which no bound keeps out, nor `inf`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Fails for what is not a finite number within the bounds."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+class NotBlank(click.types.StringParamType):
+    """A text that says something: an empty variable in a script is a mistake, not a name."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Fails for a text of nothing but blanks."""
+        text = super().convert(value, param, ctx)
+        if not text.strip():
+            self.fail("it is empty.", param, ctx)
+        return text
 
 
 def _common() -> list[Callable[[F], F]]:

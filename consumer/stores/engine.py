@@ -24,7 +24,16 @@ _DOWN = frozenset(
     [
         *(2002, 2003, 2006, 2013, 2055, 1053, 1317, 1927, 4031),  # gone, killed, shutting down
         *(1040, 1129, 1203, 1226, 1041),  # too many connections, memory
-        *(1021, 1114, 1290, 1792, 1836, 3100, 1028),  # disk full, read-only
+        *(1021, 1114, 1290, 1792, 1836, 3100, 1028, 1036, 1026, 1878),  # disk full, read-only
+        *(
+            1030,
+            1020,
+            1037,
+            1038,
+            1047,
+            1135,
+            1206,
+        ),  # its engine, memory, threads, locks; a Galera node that is not ready
         *(1158, 1159, 1160, 1161, 1180, 1969, 3024, 1412, 1637),  # network, time limits, passing conflicts
         *(1205, 1213),  # lock wait timeout, deadlock
     ]
@@ -79,7 +88,7 @@ def _parse(database: str, password: str | None) -> URL:
     try:
         url = make_url(database)
         backend = url.get_backend_name()
-    except (ArgumentError, NoSuchModuleError):
+    except (ArgumentError, NoSuchModuleError, ValueError):
         raise UsageProblem(
             "--database is not a database URL",
             "For example mysql+pymysql://user@host/chat, or sqlite:///chat.db",
@@ -87,6 +96,10 @@ def _parse(database: str, password: str | None) -> URL:
     if backend not in ("mysql", "mariadb", "sqlite"):
         raise UsageProblem(f"--database: there is no store for {backend}", "MySQL, MariaDB and SQLite are supported")
     if backend != "sqlite":
+        if not url.database:
+            raise UsageProblem(
+                "--database names a server, but no database", "For example mysql+pymysql://user@host/chat"
+            )
         url = url.set(drivername=f"{backend}+pymysql")
         if password is not None:
             url = url.set(password=password)
@@ -132,7 +145,10 @@ def _tls(url: URL) -> tuple[URL, ssl.SSLContext | None]:
 
 def _buffer_connection(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> BufferConnection:
     """Connect through the class that serves LOAD DATA from memory and nothing else."""
-    return BufferConnection.dial(arguments, options)
+    try:
+        return BufferConnection.dial(arguments, options)
+    except (TypeError, ValueError, AttributeError) as error:  # what the driver makes of an option that it does not know
+        raise UsageProblem(f"--database: the driver does not take an option of the URL: {error}") from None
 
 
 def _sqlite_durable(connection: sqlite3.Connection, _record: Any) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from consumer.outage import Outage
 from consumer.stores.engine import DENIED, errno_of, explain
 from schemas.errors import DatabaseDown, Stop
 from schemas.table import TABLE, Base
@@ -23,6 +24,13 @@ AUTO, ALWAYS, NEVER = "auto", "always", "never"
 
 LOCK_SECONDS = 5
 """How long the start may wait for others to let go of the table; then the indexes stay."""
+
+BUILD_LOCK_SECONDS = 15
+"""The same for the build at the end; then it is tried again. Shorter than the grace period of a run that is to end."""
+
+RETRY_SECONDS = 1.0
+
+_NO_SUCH_KEY = 1091
 
 COLUMN_OF = {str(index.name): next(iter(index.columns)).name for index in Base.metadata.tables[TABLE].indexes}
 """The secondary indexes: name and column."""
@@ -42,6 +50,8 @@ class Deferral:
     """They were not there while rows went in."""
     building_seconds: float = 0.0
     """How long it took to build them at the end."""
+    problem: Stop | None = None
+    """Why they could not be built. The rows are there; the next run, or `chatferry db upgrade`, builds them."""
 
 
 @contextmanager
@@ -49,7 +59,8 @@ def deferred(engine: Engine, mode: str, complete: Callable[[], bool]) -> Iterato
     """Leave the indexes off while the block fills the table, and build them at its end; yields what became of that.
 
     `auto` does so where the table is empty, `always` in any case, `never` not. Indexes that are missing from before
-    are built at the end as well. Where the block fails or is interrupted (`complete` says no), the next run does it.
+    are built at the end as well; while the database is away or others hold the table that is tried again, for ever.
+    Where the block fails or is interrupted (`complete` says no), the next run does it.
     """
     with _told_apart(), engine.connect() as connection:
         left = missing(connection)
@@ -65,8 +76,27 @@ def deferred(engine: Engine, mode: str, complete: Callable[[], bool]) -> Iterato
             log.warning("The indexes of %s are not built yet: the next run does it, or chatferry db upgrade", TABLE)
     if left and done:
         began = time.monotonic()
-        build(engine)
+        deferral.problem = _build_in_the_end(engine, complete)
         deferral.building_seconds = time.monotonic() - began
+
+
+def _build_in_the_end(engine: Engine, go_on: Callable[[], bool]) -> Stop | None:
+    """Build the indexes, however long the database is away, as long as `go_on` says so; returns what a person must do
+    about it, None where they are built."""
+    outage = Outage("the indexes are built, and that is tried again,")
+    while True:
+        try:
+            build(engine)
+        except DatabaseDown as problem:
+            outage.goes_on(problem)
+        except Stop as problem:
+            return problem
+        else:
+            outage.is_over()
+            return None
+        if not go_on():
+            return Stop("The indexes are not built yet", "The next run does it, or: chatferry db upgrade")
+        time.sleep(RETRY_SECONDS)
 
 
 def build(engine: Engine) -> list[str]:
@@ -79,6 +109,8 @@ def build(engine: Engine) -> list[str]:
         if not names:
             return []
         log.info("Building the indexes of %s: some seconds for each million rows", TABLE)
+        connection.rollback()
+        _lock_patience(connection, BUILD_LOCK_SECONDS)
         quote = connection.dialect.identifier_preparer.quote
         if connection.dialect.name == "sqlite":
             statements = [f"CREATE INDEX IF NOT EXISTS {n} ON {TABLE} ({quote(COLUMN_OF[n])})" for n in names]
@@ -104,16 +136,25 @@ def _drop(connection: Connection) -> list[str]:
                 connection.exec_driver_sql(f"DROP INDEX {name}")
         else:
             connection.rollback()
-            connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}")
+            _lock_patience(connection, LOCK_SECONDS)
             connection.exec_driver_sql(f"ALTER TABLE {TABLE} " + ", ".join(f"DROP INDEX {name}" for name in names))
         connection.commit()
     except DBAPIError as error:
+        if errno_of(error) == _NO_SUCH_KEY:  # another run, that began with the same empty table, was faster
+            connection.rollback()
+            return missing(connection)
         if errno_of(error) in DENIED or isinstance(explain(error), DatabaseDown):
             log.info("The indexes of %s stay while rows go in: %s", TABLE, error.orig)
             return []
         raise
     log.debug("The table is empty: its indexes are built at the end")
     return names
+
+
+def _lock_patience(connection: Connection, seconds: int) -> None:
+    """How long statements of this session wait for the table; SQLite has its own patience."""
+    if connection.dialect.name != "sqlite":
+        connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {seconds}")
 
 
 def _execute_ddl(connection: Connection, statement: str) -> None:
@@ -131,7 +172,4 @@ def _told_apart() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        said = explain(error)
-        if isinstance(said, DatabaseDown):
-            raise Stop(str(said), "Run again: the table is whole, and its indexes are seen to") from None
-        raise said or error from error
+        raise explain(error) or error from error

@@ -2,16 +2,23 @@
 
 from dataclasses import dataclass, field, replace
 
+import pytest
+
 from consumer.batch import Batch
 from consumer.filling import (
     BACKLOG,
     BESIDE_SECONDS,
     CAREFUL_ROWS,
+    CAREFUL_SHARE,
     CAUGHT_UP,
     FIRST_ROWS,
+    FIRST_SLICE,
     FULL,
     LONGEST_SECONDS,
+    LONGEST_WAIT_SECONDS,
     OLD,
+    REJECT_BYTES,
+    SLICE_BYTES,
     SLICE_RECORDS,
     Filling,
 )
@@ -41,7 +48,7 @@ class Scene:
     ) -> tuple[int, float] | None:
         batch = Batch(None if careful else lambda rows, _: rows)
         batch.ready = [None] * rows
-        batch.size = size
+        batch.size = size or rows
         found = self.filling.next_slice(batch, storing=storing)
         return found and (found[0], round(found[1], 6))
 
@@ -51,8 +58,21 @@ class Scene:
         self.filling.begin()
 
 
-def test_new_batch_takes_a_slice_and_waits_as_long_as_a_batch_may() -> None:
-    assert Scene().ask(0) == (SLICE_RECORDS, 0.1)
+def test_first_slice_is_short_since_its_lines_may_be_long_and_waits_as_long_as_a_batch_may() -> None:
+    scene = Scene()
+    assert scene.ask(0) == (FIRST_SLICE, 0.1)
+    assert scene.ask(FIRST_SLICE) == (SLICE_RECORDS, 0.1)
+    assert scene.ask(0) == (SLICE_RECORDS, 0.1)
+
+
+@pytest.mark.parametrize(("length", "records"), [(SLICE_BYTES // 100, 100), (SLICE_BYTES, 1), (10 * SLICE_BYTES, 1)])
+def test_slice_of_long_lines_holds_no_more_bytes_than_it_may(length: int, records: int) -> None:
+    scene = Scene(replace(ORDER, batch_bytes=10**9))
+    assert scene.ask(2, size=2 * length) == (records, 0.1)
+
+
+def test_wait_for_records_is_never_so_long_that_a_word_of_the_supervisor_is_not_heard() -> None:
+    assert Scene(replace(ORDER, batch_seconds=600.0)).ask(0) == (FIRST_SLICE, LONGEST_WAIT_SECONDS)
 
 
 def test_wait_is_what_is_left_of_the_batch_s_seconds() -> None:
@@ -138,6 +158,21 @@ def test_batch_of_rejects_which_keep_their_records_stays_short() -> None:
     batch.rejects = [None] * CAREFUL_ROWS  # type: ignore[list-item] # only counted
     assert scene.filling.next_slice(batch, storing=True) is None
     assert scene.filling.why == FULL
+
+
+def test_batch_of_long_rejects_stays_short() -> None:
+    scene = Scene(behind=10**9)
+    batch = Batch(lambda rows, _: rows, reject_bytes=REJECT_BYTES)
+    assert scene.filling.next_slice(batch, storing=True) is None
+    assert scene.filling.why == FULL
+
+
+def test_careful_batch_gets_a_share_of_the_bytes() -> None:
+    scene = Scene(behind=10**9)
+    share = ORDER.batch_bytes // CAREFUL_SHARE
+    assert scene.ask(10, size=share - 1, careful=True) is not None
+    assert scene.ask(10, size=share, careful=True) is None
+    assert scene.ask(10, size=share) is not None
 
 
 def test_careful_batch_stays_short() -> None:

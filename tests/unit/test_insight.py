@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from consumer.filling import BACKLOG, CAUGHT_UP, FULL
-from consumer.insight import DATABASE, MANY_ROWS, MOST_POINTS, NOTHING, PARSING, SOURCE, Circumstances, Insight
+from consumer.insight import BROKER, DATABASE, MANY_ROWS, MOST_POINTS, NOTHING, PARSING, SOURCE, Circumstances, Insight
 from schemas.reports import BatchDone, Segment, Spent
 
 HERE = Circumstances(workers=2, partitions=4, cores=4, batch_rows=1_000)
@@ -38,8 +38,11 @@ def test_stage_with_the_most_work_is_named(report: BatchDone, held: str) -> None
     assert f"Held back by the {held}" in insight.sentence(HERE)
 
 
-def test_waiting_for_dead_letters_and_offsets_counts_for_the_storing_stage() -> None:
-    assert insight_of(done(Spent(parsing=2.0, committing=1.5, storing=1.0))).held_back_by() == DATABASE
+@pytest.mark.parametrize(("storing", "held"), [(1.5, DATABASE), (1.0, BROKER)])
+def test_waiting_for_dead_letters_and_offsets_counts_for_the_storing_stage(storing: float, held: str) -> None:
+    insight = insight_of(done(Spent(parsing=2.0, committing=1.5, storing=storing)))
+    assert insight.held_back_by() == held
+    assert f"Held back by the {held}" in insight.sentence(HERE)
 
 
 def test_database_that_was_away_held_the_run_back() -> None:

@@ -1,0 +1,37 @@
+"""One incident, told once: a warning when a service goes away, and one when it is back, with how long it took."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from schemas.errors import ServiceDown
+
+log = logging.getLogger(__name__)
+
+
+class Outage:
+    """What is said of a service that may be away. A new reason in mid-outage is told too; the tries are not."""
+
+    def __init__(self, meanwhile: str, *values: object, clock: Callable[[], float] = time.monotonic) -> None:
+        """`meanwhile`, formatted with `values`, says what happens until the service is back."""
+        self._meanwhile = meanwhile % values
+        self._clock = clock
+        self._since: float | None = None
+        self._told = ""
+        self._tries = 0
+
+    def goes_on(self, problem: ServiceDown) -> None:
+        """Another try failed."""
+        if self._since is None:
+            self._since = self._clock()
+        self._tries += 1
+        if str(problem) != self._told:
+            self._told = str(problem)
+            log.warning("%s; %s until it is back", problem, self._meanwhile)
+        else:
+            log.debug("%s, try %d", problem, self._tries)
+
+    def is_over(self) -> None:
+        """A try succeeded: tells how long the outage was, if there was one."""
+        if self._since is not None:
+            log.warning("Back after %.1f s and %d tries: the work goes on", self._clock() - self._since, self._tries)
