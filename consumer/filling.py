@@ -9,10 +9,10 @@ from schemas.reports import WorkerOrder
 SLICE_RECORDS = 1_000
 """Records fetched and parsed at once: they stay in the processor's cache, and their bytes are looked at after each."""
 
-SLICE_BYTES = 4 << 20
+SLICE_BYTES = 2 << 20
 """The same for long lines: a slice may hold so many bytes, by the mean length of the lines before."""
 
-FIRST_SLICE = 32
+FIRST_SLICE = 4
 """Records of the first slice of all, when nothing is known of their length."""
 
 LONGEST_WAIT_SECONDS = 1.0

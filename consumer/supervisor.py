@@ -4,6 +4,7 @@ SQL."""
 import logging
 import multiprocessing
 import multiprocessing.context
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,6 +22,10 @@ log = logging.getLogger(__name__)
 
 FORK_TRIES = 20
 
+MALLOC_ARENAS = "2"
+"""glibc's heaps in a worker: with one for each of its threads, long lines, which go from thread to thread, cost tens of
+megabytes more."""
+
 UNKNOWN_END = 255
 """The exit status that multiprocessing gives where the fork server, which would know it, is gone."""
 
@@ -31,6 +36,7 @@ def prepare_workers() -> multiprocessing.context.ForkServerContext:
     It runs beside the start of a command that will want workers; they are there at once then. It has no thread and no
     client, so that forking it is sound, and it ends when this process does.
     """
+    os.environ.setdefault("MALLOC_ARENA_MAX", MALLOC_ARENAS)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     forkserver.ensure_running()

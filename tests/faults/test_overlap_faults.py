@@ -89,15 +89,43 @@ def test_batch_that_the_database_warns_about_comes_again_and_only_the_refused_ro
 
 
 @contextmanager
-def reading(database: str) -> Iterator[None]:
-    """Hold a transaction that has read the table: rows may go in, an ALTER TABLE waits for it."""
+def in_a_transaction(database: str, statement: str) -> Iterator[None]:
+    """Hold a transaction that has run this statement; it is rolled back with its session."""
     url = make_url(database)
     with closing(
         pymysql.connect(host=url.host, port=url.port or 0, user=url.username, database=url.database)
     ) as connection:
         connection.begin()
-        connection.cursor().execute("SELECT 1 FROM chat_messages LIMIT 1")
+        connection.cursor().execute(statement)
         yield
+
+
+READING = "SELECT 1 FROM chat_messages LIMIT 1"
+"""Rows may go in, an ALTER TABLE waits."""
+
+INSERTING = "INSERT INTO chat_messages VALUES ('id-0', '', 'message', '', '2024-01-01', NULL)"
+"""Whoever inserts this id as well waits."""
+
+
+def test_run_to_the_end_is_over_when_everything_is_committed_and_a_partition_moved_meanwhile_has_its_letters_once(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry
+) -> None:
+    sent = fill(brokers, topic, LINES)
+    bad = [b"bad line %d" % number for number in range(20)]
+    publish(brokers, topic, bad, range(PARTITIONS))
+    named = ["--brokers", brokers, "--topic", topic, "--group", group, "--database", database, "--json", "-v"]
+    with in_a_transaction(database, INSERTING):
+        first = ferry.start("consume", *named, "--until-end", "--workers", "1", "--defer-indexes", "never")
+        waiting = "SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+        first.wait_until(lambda: bool(query(database, waiting)), "its batch waits for the row")
+        second = ferry.start("consume", *named, "--workers", "1")
+        first.wait_until(lambda: "went, left" in first.err, "one of its partitions has moved")
+    ended = first.wait()
+    assert ended.status == 0, ended.err
+    assert sum(committed(brokers, group).values()) == LINES + len(bad)
+    assert Counter(letter.value for letter in records(brokers, f"{topic}.dlq")) == Counter(bad)
+    assert second.end(signal.SIGTERM).status == 143
+    assert sorted(ids(database)) == sorted(sent)
 
 
 def test_load_and_database_killed_in_the_middle_of_an_index_build_leave_what_the_next_run_finishes(
@@ -111,7 +139,7 @@ def test_load_and_database_killed_in_the_middle_of_an_index_build_leave_what_the
         named = ["--brokers", brokers, "--topic", topic, "--group", group, "--database", database, "--until-end"]
         running = ferry.start("consume", *named, "--batch-rows", "1000", "-v")
         running.wait_until(lambda: count_rows(database) > 0, "the first rows are there")
-        with reading(database):
+        with in_a_transaction(database, READING):
             running.wait_until(lambda: "Building the indexes" in running.err, "the indexes are being built")
             altering = "SELECT 1 FROM information_schema.processlist WHERE info LIKE 'ALTER TABLE%%ADD INDEX%%'"
             running.wait_until(lambda: bool(query(database, altering)), "the database is at it")
