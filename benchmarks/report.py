@@ -28,8 +28,28 @@ from benchmarks.plots import PLOTS
 
 OURS = "chatferry"
 HOW_TO_READ = (
-    "Rates are medians of the runs, with the lowest and the highest run beside them. CPU is user and system time, by "
-    "group of processes. Memory is the largest resident size of one process of a group in any run; 1 MB is 10^6 bytes."
+    "Rates are lines or rows a second, medians of the runs, with the lowest and the highest run beside them. CPU is "
+    "user and system time, by group of processes. Memory is the largest resident size of one process of a group in any "
+    "run; 1 MB is 10^6 bytes."
+)
+GLOSSARY = """\
+- **main** is the first process of what is measured (`load`'s producer and supervisor, `produce`, another tool),
+  **workers** are the processes that it started, **kafka** and **mariadb** the servers.
+- **limit: runs of N**: two connections load ready rows, sorted by id in runs of N, and nothing else runs; the
+  **best limit** builds the secondary indexes at the end.
+- **article**: the program that chatferry grew from, ported to Python 3: a multiprocessing queue, the ORM, 50 rows a
+  commit.
+- A rate is from the start of the command to its last row or acknowledgement, start-up with it (so a source of 3,000
+  lines a second shows less). **own_rate** is what Kafka's performance tool says itself, without the start of its JVM;
+  **warm_rate** a second run of Connect in a JVM that is warm.
+- **caught up, backlog, full, old**: why a batch went to the database: no lines were waiting, it was as long as it
+  should be behind a backlog, it reached `--batch-rows` or `--batch-bytes`, it grew too old.
+- The files of the suite "memory" have lines of 1.8 kB, all others of 181 bytes on average.
+- Rows are drawn as they are stored; after the last one the indexes are built, which only the CPU figures show."""
+SERVERS = (
+    "Apache Kafka 4.3.1, one node, a heap of 1 GB, topics of 4 partitions; MariaDB 11.4.5, a buffer pool of 2 GB, "
+    "everything else at its default: `innodb_flush_log_at_trx_commit` 1, a redo log of 96 MB. Producers use lz4 and "
+    "acks=all."
 )
 MACHINE = {
     "cpu": "processor",
@@ -72,10 +92,12 @@ def sections(run: Mapping[str, Any], pictures: Mapping[str, list[str]]) -> Itera
     """The report's blocks of Markdown in their order; `pictures` gives those of each suite."""
     yield f"# Benchmark: {plain(run.get('kind', 'unnamed'))} run"
     yield introduction(run)
+    yield GLOSSARY
     yield "## Targets"
     yield from targets(run.get("targets") or [])
     yield "## Machine"
     yield machine(run.get("machine") or {})
+    yield SERVERS
     for suite, measures in run["measures"].items():
         yield f"## {plain(suite)}"
         yield from suite_section(measures)
@@ -133,8 +155,14 @@ def verdict(target: Mapping[str, Any]) -> str:
 
 
 def figure(target: Mapping[str, Any]) -> str:
-    """A target's figure with its unit."""
+    """A target's figure with its unit, as precise as it must be to tell it from the bound."""
     value = number(target.get("value"))
+    if (
+        target.get("met") is False
+        and value != "-"
+        and value.rstrip("0").rstrip(".") == str(target["target"]).split()[-1]
+    ):
+        value = f"{target['value']:.4g}"
     return value if value == "-" else f"{value} {target.get('unit', '')}".rstrip()
 
 
