@@ -13,6 +13,8 @@ from consumer.saving import Saving
 from consumer.stopwatch import Stopwatch
 from consumer.stores.store import NeedsCare, Store
 from schemas.reports import BatchDone, Committed, WorkerOrder
+from terminal import failpoints
+from terminal.failpoints import Place
 
 log = logging.getLogger(__name__)
 
@@ -123,16 +125,20 @@ class Worker:
         except NeedsCare:
             self._care = len(batch)
             raise StartOver from None
+        failpoints.reached(Place.WORKER_STORED)
         self._watch.lap("database")
         batch.refuse(stored.refused)
         ours = self._intake.still_ours() & self._saving.next_offsets.keys()
         self._dead_letters.send([r for r in batch.rejects if r.record.partition() in ours], self._keep_alive)
+        failpoints.reached(Place.WORKER_DEAD_LETTERS)
         self._watch.lap("committing")
         spent = self._watch.take(storing=self._saving.seconds)
         self._report(
             BatchDone(self._order.number, batch.segments(), stored.rows, stored.repeats, self._saving.why, spent)
         )
+        failpoints.reached(Place.WORKER_REPORTED)
         taken = self._intake.commit(self._saving.next_offsets, batch.epochs)
+        failpoints.reached(Place.WORKER_COMMITTED)
         self._saving.release()
         if taken:
             self._report(Committed(self._order.number, taken))

@@ -21,6 +21,8 @@ import platformdirs
 
 from producer.sources.streams import HEAD_BYTES, Source
 from schemas.errors import Stop
+from terminal import failpoints
+from terminal.failpoints import Place
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +156,9 @@ class Checkpoint:
         temporary = self.path.with_suffix(".new")
         try:
             self._write(temporary, msgspec.json.encode(state))
+            failpoints.reached(Place.CHECKPOINT_WRITTEN)
             temporary.replace(self.path)
+            failpoints.reached(Place.CHECKPOINT_RENAMED)
             self._sync_folder()
         except OSError as error:
             with contextlib.suppress(OSError):

@@ -10,6 +10,8 @@ from producer.pacing import Pace, Window
 from producer.publisher import Publisher
 from producer.sources.blocks import Block
 from producer.sources.reader import Reader
+from terminal import failpoints
+from terminal.failpoints import Place
 
 CHECKPOINT_SECONDS = 1.0
 """How often a checkpoint is written: two fsyncs a second cost nothing, and a second's lines are soon sent again."""
@@ -107,4 +109,5 @@ class Shipment:
         """Write the checkpoint: what is acknowledged by now."""
         self._next_save = time.monotonic() + CHECKPOINT_SECONDS
         if self._checkpoint:
+            failpoints.reached(Place.PRODUCER_ACKNOWLEDGED)
             self._checkpoint.save(self.ledger.acknowledged)

@@ -17,6 +17,8 @@ from consumer.outage import Outage
 from consumer.stores.engine import DENIED, errno_of, explain
 from schemas.errors import DatabaseDown, Stop
 from schemas.table import TABLE, Base
+from terminal import failpoints
+from terminal.failpoints import Place
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ def deferred(engine: Engine, mode: str, complete: Callable[[], bool]) -> Iterato
         if not left and mode != NEVER and (mode == ALWAYS or _is_empty(connection)):
             left = _drop(connection)
     deferral = Deferral(off=bool(left))
+    failpoints.reached(Place.INDEXES_DROPPED)
     done = False
     try:
         yield deferral
@@ -75,6 +78,7 @@ def deferred(engine: Engine, mode: str, complete: Callable[[], bool]) -> Iterato
         if left and not done:
             log.warning("The indexes of %s are not built yet: the next run does it, or chatferry db upgrade", TABLE)
     if left and done:
+        failpoints.reached(Place.INDEXES_DUE)
         began = time.monotonic()
         deferral.problem = _build_in_the_end(engine, complete)
         deferral.building_seconds = time.monotonic() - began
