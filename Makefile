@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-all check lint bench bench-full servers lock clean
+.PHONY: help demo test test-all torture check lint bench bench-full servers lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -33,6 +33,10 @@ test: $(VENV)/installed-dev  ## every test but the long ones; sets up what they 
 test-all: $(VENV)/installed-dev  ## the same and the long ones: half an hour
 	@./tests/prepare
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+torture: $(VENV)/installed-dev  ## rounds of faults while lines flow, SEED=1 MINUTES=10: the same seed, the same faults
+	@./tests/prepare
+	$(BIN)/python -m tests.torture --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10)
 
 lint: $(VENV)/installed-dev  ## style, types and import borders
 	$(BIN)/ruff check .

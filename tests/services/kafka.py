@@ -1,4 +1,4 @@
-"""Apache Kafka on the loopback address: one node that is both broker and controller."""
+"""Apache Kafka on the loopback address: a node that is both broker and controller."""
 
 import shutil
 import socket
@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tests.services.process import ServerError, ServerProcess, ServicesMissingError, free_port, installed
+from tests.services.proxy import Proxy
 
 NODE_ID = 1
 CLUSTER_ID = "Y2hhdGZlcnJ5LXRlc3RzIQ"  # any 16 bytes in base64: the storage is formatted for one cluster
@@ -56,7 +57,9 @@ class Kafka(ServerProcess):
 
     `properties` are server properties that add to or replace DEFAULTS. `heap` is the JVM's -Xmx.
     `classic_only` formats the storage at group.version=0: the broker then refuses the KIP-848 group protocol,
-    as a cluster upgraded from Kafka 3 does until its operator raises that feature.
+    as a cluster upgraded from Kafka 3 does until its operator raises that feature. A node with another `node_id`
+    than 1 is one of a cluster's (see `tests.services.cluster`); `controller` is then the port that its peers know.
+    Clients that come through `proxy` stay behind it; `brokers` is the way around it.
     """
 
     def __init__(
@@ -67,13 +70,18 @@ class Kafka(ServerProcess):
         properties: Mapping[str, str | int] | None = None,
         heap: str = "512m",
         classic_only: bool = False,
+        node_id: int = NODE_ID,
+        controller: int | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         self.port = port or free_port()
+        self.node_id = node_id
         self.brokers = f"127.0.0.1:{self.port}"
         self._configuration = directory / "server.properties"
         self._features = ["--feature", "group.version=0"] if classic_only else []
-        node = _node_properties(self.brokers, f"127.0.0.1:{free_port()}", directory / "data")
-        self._properties = {**DEFAULTS, **node, **(properties or {})}
+        node = _node_properties(node_id, self.brokers, f"127.0.0.1:{controller or free_port()}", directory / "data")
+        proxied = _behind(proxy, str(node["listeners"])) if proxy else {}
+        self._properties = {**DEFAULTS, **node, **proxied, **(properties or {})}
         super().__init__([*_java(heap), "kafka.Kafka", str(self._configuration)], directory=directory)
 
     def _prepare(self) -> None:
@@ -103,18 +111,27 @@ class Kafka(ServerProcess):
             return False
         admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0})
         try:
-            return NODE_ID in admin.list_topics(timeout=1).brokers
+            return self.node_id in admin.list_topics(timeout=1).brokers
         except KafkaException:
             return False
 
 
-def _node_properties(broker: str, controller: str, data: Path) -> dict[str, str | int]:
+def _behind(proxy: Proxy, listeners: str) -> dict[str, str]:
+    """A second listener, at the proxy's target: who asks there is sent to the proxy from then on."""
+    return {
+        "listeners": f"{listeners},PROXIED://127.0.0.1:{proxy.target}",
+        "advertised.listeners": f"{listeners.split(',', maxsplit=1)[0]},PROXIED://{proxy.address}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    }
+
+
+def _node_properties(node_id: int, broker: str, controller: str, data: Path) -> dict[str, str | int]:
     return {
         "process.roles": "broker,controller",
-        "node.id": NODE_ID,
+        "node.id": node_id,
         "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
         "controller.listener.names": "CONTROLLER",
-        "controller.quorum.voters": f"{NODE_ID}@{controller}",
+        "controller.quorum.voters": f"{node_id}@{controller}",
         "log.dirs": str(data),
     }
 

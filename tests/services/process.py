@@ -127,6 +127,11 @@ class ServerProcess:
 
         Raises ServerError when it runs already, ends before it is ready or takes longer than `seconds`.
         """
+        self.launch()
+        self.wait_until_ready(seconds)
+
+    def launch(self) -> None:
+        """Start the server; `wait_until_ready` is the caller's to call. Raises ServerError when it runs already."""
         if not self.ended():
             raise ServerError(f"{self._command[0]} runs already as process {self.pid}")
         self._prepare()
@@ -141,13 +146,19 @@ class ServerProcess:
                 env=self._environment,
                 start_new_session=True,
             )
+
+    def wait_until_ready(self, seconds: float = 60) -> None:
+        """Return when the server is ready.
+
+        Raises ServerError, and kills it, when it ends before or takes longer than `seconds`.
+        """
         try:
-            self._wait_until_ready(seconds)
+            self._wait(seconds)
         except BaseException:
             self.kill()
             raise
 
-    def _wait_until_ready(self, seconds: float) -> None:
+    def _wait(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not self._ready():
             self._running()
