@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-all torture check lint bench bench-full servers lock clean
+.PHONY: help demo test test-all torture check lint bench bench-full servers lock audit-dependencies clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("chatferry needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
@@ -63,6 +63,9 @@ servers: $(VENV)/installed-dev  ## start a local Apache Kafka and MariaDB to pla
 lock: $(VENV)/installed-dev  ## write both lock files anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --extra embedded --group build pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group dev --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
+
+audit-dependencies: $(VENV)/installed-dev  ## known vulnerabilities of what both lock files name; needs pypi.org
+	$(BIN)/python -m tests.audit
 
 clean:  ## remove what these commands made
 	rm -rf $(VENV) demo .cache
