@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka.admin._metadata import ClusterMetadata
 
 from consumer.positions import COMING_UP_SECONDS, committed, watermarks
 from schemas.errors import Stop, UsageProblem
-from schemas.kafka import Settings, bad_setting, base_settings, no_broker, no_topic, translate
+from schemas.kafka import FIRST_ANSWER_SECONDS, Settings, bad_setting, base_settings, no_broker, no_topic, translate
 
 FORCED: Settings = {
     "enable.auto.commit": False,  # offsets are committed after their batch, and by nobody else
@@ -14,9 +15,6 @@ FORCED: Settings = {
     "auto.offset.reset": "error",  # an offset that is gone is said, never skipped; a new group starts at the beginning
     "enable.partition.eof": True,
 }
-
-FIRST_ANSWER_SECONDS = 5.0
-"""How long the first answer of a broker may take before the person is told that there is none."""
 
 CLASSIC: Settings = {
     "group.protocol": "classic",
@@ -71,29 +69,42 @@ class TopicView:
         self._topic = topic
         self._trouble: Stop | None = None
         self._reason = ""
+        self._all_down = False
+        self._brokers = str(settings["bootstrap.servers"])
         quiet = {key: value for key, value in settings.items() if key != "enable.partition.eof"}
         try:
             self._consumer = Consumer({**quiet, "error_cb": self._note})
         except KafkaException as error:
             raise bad_setting(error.args[0].str()) from None
-        try:
-            metadata = self._consumer.list_topics(timeout=FIRST_ANSWER_SECONDS)
-        except KafkaException as error:
-            self._consumer.poll(0)  # what the client has to say about it waits for this
-            raise self._trouble or no_broker(
-                str(settings["bootstrap.servers"]), self._reason or error.args[0].str()
-            ) from None
+        metadata = self._ask()
         if topic not in metadata.topics or metadata.topics[topic].error is not None:
             raise no_topic(topic)
         self.partitions = sorted(metadata.topics[topic].partitions)
         self.topics = set(metadata.topics)
 
-    def _note(self, error: object) -> None:
-        said = translate(error.name(), error.str(), "Cannot use the brokers")  # type: ignore[attr-defined]
+    def _ask(self) -> ClusterMetadata:
+        """The first answer of a broker. Raises `Stop` where none answers, or it refuses us."""
+        reason = ""
+        for seconds in FIRST_ANSWER_SECONDS:
+            try:
+                answer: ClusterMetadata = self._consumer.list_topics(timeout=seconds)
+            except KafkaException as error:
+                self._consumer.poll(0)  # what the client has to say about it waits for this
+                reason = self._reason or error.args[0].str()
+            else:
+                return answer
+            if self._trouble and self._all_down:  # asking longer would not change the answer
+                break
+        raise self._trouble or no_broker(self._brokers, reason)
+
+    def _note(self, error: KafkaError) -> None:
+        said = translate(error.name(), error.str(), f"Cannot use the brokers at {self._brokers}")
         if isinstance(said, Stop):
             self._trouble = self._trouble or said
-        elif error.name() != "_ALL_BROKERS_DOWN":  # type: ignore[attr-defined]
-            self._reason = error.str()  # type: ignore[attr-defined]
+        elif error.name() == "_ALL_BROKERS_DOWN":
+            self._all_down = True
+        else:
+            self._reason = error.str()
 
     def offsets(self) -> dict[int, tuple[int, int]]:
         """First and end offset of each partition, as of now."""

@@ -13,13 +13,10 @@ from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.admin._resource import ResourceType
 
 from schemas.errors import ChatferryError, Stop
-from schemas.kafka import Settings, bad_setting, base_settings, no_broker, no_topic, translate
+from schemas.kafka import FIRST_ANSWER_SECONDS, Settings, bad_setting, base_settings, no_broker, no_topic, translate
 from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD
 
 log = logging.getLogger(__name__)
-
-FIRST_ANSWER_SECONDS = 5.0
-"""How long the first answer of a broker may take before the person is told that there is none."""
 
 ANSWER_SECONDS = 10.0
 """How long an answer may take after that."""
@@ -88,9 +85,11 @@ class Trouble:
 
     def __init__(self) -> None:
         self.last: KafkaError | None = None
+        self.all_down = False
 
     def note(self, error: KafkaError) -> None:
         """librdkafka's error callback: remembers all but the summary that every broker is down."""
+        self.all_down |= error.name() == "_ALL_BROKERS_DOWN"
         if error.name() != "_ALL_BROKERS_DOWN" or self.last is None:
             self.last = error
 
@@ -119,14 +118,17 @@ def metadata_of(admin: AdminClient, settings: Settings, trouble: Trouble) -> Clu
     Raises `Stop` where no broker answers, or it refuses us.
     """
     brokers = str(settings["bootstrap.servers"])
-    try:
-        return admin.list_topics(timeout=FIRST_ANSWER_SECONDS)
-    except KafkaException as error:
-        admin.poll(0)  # what the client has to say about it waits for this
+    said, reason = None, ""
+    for seconds in FIRST_ANSWER_SECONDS:
+        try:
+            return admin.list_topics(timeout=seconds)
+        except KafkaException as error:
+            admin.poll(0)  # what the client has to say about it waits for this
+            reason = (trouble.last or error.args[0]).str()
         said = trouble.explain(f"Cannot use the brokers at {brokers}")
-        if isinstance(said, Stop):
-            raise said from None
-        raise no_broker(brokers, (trouble.last or error.args[0]).str()) from None
+        if isinstance(said, Stop) and trouble.all_down:  # asking longer would not change the answer
+            break
+    raise said if isinstance(said, Stop) else no_broker(brokers, reason)
 
 
 def _max_message_bytes(admin: AdminClient, topic: str) -> int:

@@ -23,6 +23,10 @@ LOG_LEVEL = 2
 """librdkafka's own log, as syslog counts: only what is critical. Its errors reach us through callbacks and are told in
 our words; `-X log_level=7` or `-X debug=...` brings its own back."""
 
+FIRST_ANSWER_SECONDS = (1.0, 4.0)
+"""How long the first answer of a broker may take before the person is told that there is none; between the two, whether
+a broker refused us: a wrong password is told after the first."""
+
 _WAIT = frozenset(
     [
         "_TRANSPORT",
@@ -107,7 +111,8 @@ def no_broker(brokers: str, text: str) -> Stop:
     """Nobody answers at these addresses."""
     return Stop(
         f"No broker answers at {brokers}: {text}",
-        "Check --brokers, and that Kafka runs and its advertised.listeners can be reached from here",
+        "Check --brokers, that Kafka runs and its advertised.listeners can be reached from here, and that "
+        "-X security.protocol is what this port speaks",
     )
 
 
@@ -118,6 +123,8 @@ def no_topic(topic: str) -> Stop:
 
 def bad_setting(text: str) -> UsageProblem:
     """librdkafka does not take a setting."""
+    if "sasl.password must be set" in text:
+        return UsageProblem("Kafka's password is not set", "Set CHATFERRY_KAFKA_PASSWORD or --kafka-password-file")
     return UsageProblem(
         f"librdkafka does not take a setting: {text}", "Check what -X or the settings file passes to it"
     )

@@ -3,7 +3,7 @@
 import shutil
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,8 @@ class Kafka(ServerProcess):
     as a cluster upgraded from Kafka 3 does until its operator raises that feature. A node with another `node_id`
     than 1 is one of a cluster's (see `tests.services.cluster`); `controller` is then the port that its peers know.
     Clients that come through `proxy` stay behind it; `brokers` is the way around it.
+    `listeners` are more of them by their names, upper case; what each speaks is in `properties`. `scram` is the
+    password of each user that a listener with SASL/SCRAM-SHA-512 knows.
     """
 
     def __init__(
@@ -73,13 +75,20 @@ class Kafka(ServerProcess):
         node_id: int = NODE_ID,
         controller: int | None = None,
         proxy: Proxy | None = None,
+        listeners: Sequence[str] = (),
+        scram: Mapping[str, str] | None = None,
     ) -> None:
         self.port = port or free_port()
         self.node_id = node_id
         self.brokers = f"127.0.0.1:{self.port}"
         self._configuration = directory / "server.properties"
-        self._features = ["--feature", "group.version=0"] if classic_only else []
-        node = _node_properties(node_id, self.brokers, f"127.0.0.1:{controller or free_port()}", directory / "data")
+        self.listeners = {name: f"127.0.0.1:{free_port()}" for name in listeners}
+        self._formatting = ["--feature", "group.version=0"] if classic_only else []
+        for user, password in (scram or {}).items():
+            self._formatting += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
+        node = _node_properties(
+            node_id, self.brokers, f"127.0.0.1:{controller or free_port()}", directory / "data", self.listeners
+        )
         proxied = _behind(proxy, str(node["listeners"])) if proxy else {}
         self._properties = {**DEFAULTS, **node, **proxied, **(properties or {})}
         super().__init__([*_java(heap), "kafka.Kafka", str(self._configuration)], directory=directory)
@@ -95,7 +104,7 @@ class Kafka(ServerProcess):
             raise
 
     def _format(self) -> None:
-        arguments = ["format", "-t", CLUSTER_ID, "-c", str(self._configuration), *self._features]
+        arguments = ["format", "-t", CLUSTER_ID, "-c", str(self._configuration), *self._formatting]
         done = subprocess.run(
             [*_java("128m"), "kafka.tools.StorageTool", *arguments],
             capture_output=True,
@@ -125,11 +134,14 @@ def _behind(proxy: Proxy, listeners: str) -> dict[str, str]:
     }
 
 
-def _node_properties(node_id: int, broker: str, controller: str, data: Path) -> dict[str, str | int]:
+def _node_properties(
+    node_id: int, broker: str, controller: str, data: Path, more: Mapping[str, str]
+) -> dict[str, str | int]:
+    listeners = {"PLAINTEXT": broker, "CONTROLLER": controller, **more}
     return {
         "process.roles": "broker,controller",
         "node.id": node_id,
-        "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
+        "listeners": ",".join(f"{name}://{address}" for name, address in listeners.items()),
         "controller.listener.names": "CONTROLLER",
         "controller.quorum.voters": f"{node_id}@{controller}",
         "log.dirs": str(data),
