@@ -38,6 +38,9 @@ _DOWN = frozenset(
         *(1205, 1213),  # lock wait timeout, deadlock
     ]
 )
+TLS_KEYS = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify")
+"""What of TLS the URL's query takes; `ssl_verify=false` leaves certificate and host name unchecked."""
+
 DENIED = frozenset([1044, 1142, 1143, 1227])  # a right is missing
 
 _NEXT_STEP = {
@@ -50,7 +53,7 @@ _NEXT_STEP = {
     1146: "Run: chatferry db upgrade --database ...",
     1227: "Ask for the privilege that it names",
     1698: "Check user and password (CHATFERRY_DATABASE_PASSWORD, or --database-password-file)",
-    2026: "Check the certificate, its host name and ssl_ca",
+    2026: "Check that the server offers TLS; if it does, something between takes it away. Nothing was sent",
 }
 
 
@@ -110,7 +113,7 @@ def _parse(database: str, password: str | None) -> URL:
     return url
 
 
-def shown(database: str) -> str:
+def shown(database: str | URL) -> str:
     """The URL without its password."""
     try:
         url = make_url(database)
@@ -123,10 +126,12 @@ def shown(database: str) -> str:
 def _tls(url: URL) -> tuple[URL, ssl.SSLContext | None]:
     """TLS that verifies: PyMySQL's own `ssl_ca` alone does not look at the host name.
 
-    `ssl_ca`, `ssl_cert`, `ssl_key` and `ssl_verify` (false: do not verify) are taken from the URL's query.
+    `TLS_KEYS` are taken from the URL's query, and no other words for it: of PyMySQL's own, `ssl_disabled` turns TLS off
+    beside an `ssl_ca`, and `ssl_verify_cert` takes the place of our context.
     """
-    keys = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify")
-    given = {key: str(url.query[key]) for key in keys if key in url.query}
+    if other := [name for name in url.query if name.lower().startswith("ssl") and name not in TLS_KEYS]:
+        raise UsageProblem(f"--database: {other[0]} is no setting here", f"For TLS there are {', '.join(TLS_KEYS)}")
+    given = {key: str(url.query[key]) for key in TLS_KEYS if key in url.query}
     if not given:
         return url, None
     try:
@@ -135,12 +140,13 @@ def _tls(url: URL) -> tuple[URL, ssl.SSLContext | None]:
             context.load_cert_chain(given["ssl_cert"], given.get("ssl_key"))
     except OSError as error:
         raise UsageProblem(
-            f"--database: the TLS files cannot be used: {error}", "Check ssl_ca, ssl_cert, ssl_key"
+            f"--database: the TLS files cannot be used: {error.strerror or error}",
+            "Check " + ", ".join(f"{key}={given[key]}" for key in TLS_KEYS if key in given),
         ) from None
     if given.get("ssl_verify", "true").lower() in ("false", "0", "no"):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    return url.difference_update_query(keys), context
+    return url.difference_update_query(TLS_KEYS), context
 
 
 def _buffer_connection(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> BufferConnection:
@@ -171,6 +177,8 @@ def explain(error: DBAPIError) -> ChatferryError | None:
         return _explain_sqlite(error.orig)
     arguments: tuple[object, ...] = getattr(error.orig, "args", ())
     text = f"{arguments[1]} ({number})" if number is not None and len(arguments) > 1 else str(error.orig)
+    if isinstance(getattr(error.orig, "original_exception", None), ssl.SSLCertVerificationError):
+        return Stop(f"The database: {text}", "Check the certificate, its host name and ssl_ca; no password was sent")
     if number in _DOWN or (number is None and error.connection_invalidated) or number == 0:
         return DatabaseDown(f"The database: {text}")
     if number in _NEXT_STEP:

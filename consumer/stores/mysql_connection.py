@@ -2,11 +2,12 @@
 
 The server names the file that the client should send, and may name any, in answer to any statement. This connection
 never opens a file: it sends the buffer that was laid out for the statement in hand, whatever name is asked for, and
-nothing at all when none was.
+nothing at all when none was. Nor does it send the password in clear text to a server that did not prove who it is.
 """
 
 import re
 import socket
+import ssl
 from typing import Any, Self
 
 from pymysql.connections import Connection, MySQLResult
@@ -24,6 +25,8 @@ PATIENCE = {
     socket.TCP_USER_TIMEOUT: 120_000,  # ms that sent data may wait: more than innodb_lock_wait_timeout, 50 s
 }
 """After 30 s of silence ask each 10 s, and give up after the sixth (PyMySQL leaves it at the kernel's 2 h)."""
+
+_CLEAR_TEXT = (b"mysql_clear_password", b"dialog")
 
 _INFO = re.compile(r"([A-Z][a-z]+): (\d+)")  # a length byte, which may look like a letter, stands before the first
 
@@ -60,6 +63,21 @@ class BufferConnection(Connection):  # type: ignore[misc] # as above
         connection = cls(*arguments, **options, client_flag=flags)
         connection._notice_a_dead_peer()
         return connection
+
+    def _process_auth(self, plugin_name: bytes, auth_packet: Any, handler: Any = None) -> Any:
+        """Log in as the server asks; but in clear text only to a server that proved who it is.
+
+        (PyMySQL would send it to anybody. MySQL's own client sends none without --enable-cleartext-plugin.)
+        """
+        if plugin_name in _CLEAR_TEXT and not self._peer_is_proved():
+            raise Stop(
+                f"The database asked for the password in clear text ({plugin_name.decode()}); it was not sent",
+                "Give ssl_ca in the URL of --database, so that only your server can read it",
+            )
+        return super()._process_auth(plugin_name, auth_packet, handler)
+
+    def _peer_is_proved(self) -> bool:
+        return isinstance(self._sock, ssl.SSLSocket) and self._sock.context.verify_mode == ssl.CERT_REQUIRED
 
     def _notice_a_dead_peer(self) -> None:
         """Have the kernel ask whether a silent server is still there: else a cut cable holds a batch for hours."""

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
-from consumer.stores.engine import DENIED, errno_of, explain, make_engine
+from consumer.stores.engine import DENIED, errno_of, explain, make_engine, shown
 from consumer.stores.indexes import missing
 from consumer.stores.mysql import MySQLStore
 from consumer.stores.sqlite import SQLiteStore
@@ -55,7 +55,7 @@ def first_contact(engine: Engine) -> None:
     except DBAPIError as error:
         said = explain(error)
         if isinstance(said, DatabaseDown):
-            where = engine.url.render_as_string(hide_password=True)
+            where = shown(engine.url)
             raise Stop(
                 f"No database answers at {where}: {error.orig}", "Check --database, and that the server runs"
             ) from None
