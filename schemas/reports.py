@@ -11,7 +11,8 @@ class WorkerOrder:
     number: int
     topic: str
     dead_letter_topic: str
-    database: str
+    database: str = field(repr=False)
+    """A URL, perhaps with a password."""
     kafka: dict[str, str | int | float | bool] = field(repr=False)
     """The consumer's librdkafka settings, complete."""
     dead_letter_kafka: dict[str, str | int | float | bool] = field(repr=False)

@@ -64,7 +64,7 @@ def make_engine(database: str, password: str | None = None) -> Engine:
     """
     url = _parse(database, password)
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+        engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, hide_parameters=True)
         event.listen(engine, "connect", _sqlite_durable)
         return engine
     options: dict[str, Any] = {
@@ -82,6 +82,7 @@ def make_engine(database: str, password: str | None = None) -> Engine:
         pool_size=1,
         max_overflow=1,
         pool_pre_ping=True,
+        hide_parameters=True,  # what people wrote stays out of tracebacks
     )
     event.listen(engine, "do_connect", _buffer_connection)
     return engine
