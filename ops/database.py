@@ -7,13 +7,13 @@ import click
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from consumer.stores.engine import explain, make_engine, shown
+from consumer.stores.engine import DENIED, errno_of, explain, make_engine, shown
 from consumer.stores.indexes import build
 from consumer.stores.opening import check, first_contact
-from schemas.errors import NeedsUpgrade
+from schemas.errors import NeedsUpgrade, Stop
 from schemas.settings import secret
 from schemas.table import REVISION
-from terminal.command import FerryCommand, emit_json, environment, required, settings_options
+from terminal.command import FerryCommand, emit_json, environment, required, say, settings_options
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def _answer(given: dict[str, Any], revision: str, sentence: str) -> None:
     if given["json"]:
         emit_json({"revision": revision})
     else:
-        click.echo(sentence)
+        say(sentence)
 
 
 def upgrade(engine: Engine, *, again: bool = True) -> str:
@@ -81,10 +81,13 @@ def upgrade(engine: Engine, *, again: bool = True) -> str:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except DBAPIError as error:
-        if not again or _ALREADY not in str(error.orig):
-            raise explain(error) or error from error
-        log.debug("another process makes the table as well: %s", error.orig)
-        return upgrade(engine, again=False)
+        if again and _ALREADY in str(error.orig):
+            log.debug("another process makes the table as well: %s", error.orig)
+            return upgrade(engine, again=False)
+        said = explain(error)
+        if isinstance(said, Stop) and errno_of(error) in DENIED:
+            said = Stop(said.text, "Use an account that may create and alter tables; workers need no such right")
+        raise said or error from error
     check(engine)
     build(engine)
     return REVISION
