@@ -23,7 +23,7 @@ from schemas.kafka import Settings
 from schemas.reports import WorkerOrder
 from schemas.settings import pass_through, secret
 from schemas.topics import dead_letters_of
-from terminal.command import FerryCommand, emit_json, environment, required, settings_options
+from terminal.command import FerryCommand, emit_json, environment, required, say, settings_options
 from terminal.signals import Interruption
 
 log = logging.getLogger(__name__)
@@ -118,15 +118,15 @@ def _order(
 def _print(run: Run, circumstances: Circumstances, dead: str, problem: Stop | None, *, as_json: bool) -> None:
     account = run.account() | run.insight.account(circumstances)
     if problem:
-        click.echo(f"chatferry: {problem}", err=True)
+        say(f"chatferry: {problem}", err=True)
         account |= {"error": problem.text, "next_step": problem.next_step}
     if as_json:
         emit_json(account)
         return
-    click.echo(sentence(account))
-    click.echo(run.insight.sentence(circumstances))
+    say(sentence(account))
+    say(run.insight.sentence(circumstances))
     if account["dead_letters"]:
-        click.echo(f"The dead letters, with what is wrong with each, are on the topic {dead}")
+        say(f"The dead letters, with what is wrong with each, are on the topic {dead}")
 
 
 def worker_count(asked: str, partitions: int, *, single_writer: bool) -> int:

@@ -7,7 +7,7 @@ from click.core import ParameterSource
 
 from consumer.stores.engine import shown
 from schemas.settings import SETTINGS, redact
-from terminal.command import FerryCommand, emit_json, parameter_name, settings_options
+from terminal.command import FerryCommand, emit_json, parameter_name, say, settings_options
 
 SOURCES = {
     ParameterSource.COMMANDLINE: "flag",
@@ -43,7 +43,7 @@ def show(ctx: click.Context, /, **given: Any) -> int:
     width = max(map(len, found))
     for name, entry in found.items():
         value = "" if entry["value"] in (None, []) else entry["value"]
-        click.echo(f"{name:<{width}}  {value!s:<32}  {entry['source']}")
+        say(f"{name:<{width}}  {value!s:<32}  {entry['source']}")
     return 0
 
 

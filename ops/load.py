@@ -15,7 +15,7 @@ from ops.broker import embedded_broker
 from ops.dead_letter_file import keep_dead_letters
 from ops.loading import Load
 from producer.sources.streams import check_path
-from terminal.command import FerryCommand, emit_json, required, settings_options
+from terminal.command import FerryCommand, emit_json, required, say, settings_options
 from terminal.signals import Interruption
 
 DEFAULT_DATABASE = "sqlite:///chat.db"
@@ -53,10 +53,10 @@ def load(files: tuple[str, ...], **given: Any) -> int:
     problems = [problem for problem in (run.failure, run.indexes.problem) if problem]
     for problem in problems:
         values["error"] = str(problem)
-        click.echo(f"chatferry: {problem}", err=True)
+        say(f"chatferry: {problem}", err=True)
     _print(values, as_json=given["json"], interrupted=bool(interruption))
     if not given["json"]:
-        click.echo(run.insight.sentence(run.circumstances))
+        say(run.insight.sentence(run.circumstances))
     return interruption.exit_status or (1 if values["missing"] or problems else 0)
 
 
@@ -75,8 +75,8 @@ def _print(values: dict[str, Any], *, as_json: bool, interrupted: bool) -> None:
         emit_json(values)
         return
     for line in sentences(values, interrupted=interrupted):
-        click.echo(line)
+        say(line)
     if "dead_letters_file" in values:
-        click.echo(f"The dead letters, with what is wrong with each: {values['dead_letters_file']}")
+        say(f"The dead letters, with what is wrong with each: {values['dead_letters_file']}")
     if "dead_letter_topic" in values:
-        click.echo(f"The dead letters, with what is wrong with each, are on the topic {values['dead_letter_topic']}")
+        say(f"The dead letters, with what is wrong with each, are on the topic {values['dead_letter_topic']}")

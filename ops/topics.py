@@ -14,7 +14,7 @@ from schemas.errors import Stop
 from schemas.kafka import Settings, translate
 from schemas.settings import pass_through, secret
 from schemas.topics import HEADER_ROOM, KAFKA_DEFAULT_MAX_MESSAGE_BYTES, dead_letters_of
-from terminal.command import FerryCommand, emit_json, environment, required, settings_options
+from terminal.command import FerryCommand, emit_json, environment, required, say, settings_options
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def create(**given: Any) -> int:
         emit_json({"topic": topic, "partitions": partitions, "dead_letter_topic": dead, "created": created})
     else:
         known = "is there already" if topic not in created else "created"
-        click.echo(f"{topic} {known}, with {partitions} partitions; bad lines go to {dead}")
+        say(f"{topic} {known}, with {partitions} partitions; bad lines go to {dead}")
     if topic not in created and partitions != given["partitions"]:
         log.warning("%s keeps its %d partitions (Kafka's own tools change them)", topic, partitions)
     return 0

@@ -16,7 +16,7 @@ from producer.shipment import Manner
 from producer.sources.streams import STANDARD_INPUT
 from schemas.settings import pass_through, secret
 from schemas.topics import dead_letters_of
-from terminal.command import FerryCommand, emit_json, environment, required, settings_options
+from terminal.command import FerryCommand, emit_json, environment, required, say, settings_options
 from terminal.progress import Meter
 from terminal.signals import GRACE_SECONDS, Interruption
 
@@ -58,7 +58,7 @@ def produce(files: tuple[str, ...], **given: Any) -> int:
     if given["json"]:
         emit_json(account)
     else:
-        click.echo(_sentence(account, facts.name))
+        say(_sentence(account, facts.name))
     if interruption:
         _say_how_to_resume(dispatch)
     return interruption.exit_status or (1 if left else 0)
@@ -132,12 +132,12 @@ def _sentence(account: dict[str, Any], topic: str) -> str:
 def _say_how_to_resume(dispatch: Dispatch) -> None:
     for shipment in dispatch.shipments:
         if shipment.reader.source.identity is None:
-            click.echo(
+            say(
                 "Standard input cannot be resumed: send again what it did not take; repeats are absorbed",
                 err=True,
             )
         else:
-            click.echo(
+            say(
                 f"{shipment.name}: run the same command again; it goes on at byte {shipment.ledger.acknowledged:,}",
                 err=True,
             )

@@ -1,6 +1,7 @@
 """A click command as every side of chatferry has it: settings from flag, environment and file; errors as one line;
 `--json`."""
 
+import json
 import keyword
 import logging
 import math
@@ -16,7 +17,7 @@ import msgspec
 
 from schemas.errors import ServiceDown, Stop, UsageProblem
 from schemas.settings import DEFAULT_FILE, ENVIRONMENT_PREFIX, SETTINGS, Setting, read_file
-from terminal.logs import set_up_logs
+from terminal.logs import printable, set_up_logs
 
 BROKER = re.compile(r"([A-Z0-9_]+://)?[^,\s]+:[0-9]+")
 
@@ -38,7 +39,7 @@ class FerryCommand(click.Command):
         except click.UsageError as problem:
             if as_json:
                 emit_json({"error": problem.format_message(), "next_step": f"See chatferry {info_name} --help"})
-            raise
+            raise click.UsageError(printable(problem.format_message(), keep="\n\t"), problem.ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; the value it returns is the exit status."""
@@ -55,7 +56,7 @@ class FerryCommand(click.Command):
 
 
 def _die(problem: Stop, *, as_json: bool) -> NoReturn:
-    click.echo(f"chatferry: {problem}", err=True)
+    say(f"chatferry: {problem}", err=True)
     if as_json:
         emit_json({"error": problem.text, "next_step": problem.next_step})
     sys.exit(problem.exit_status)
@@ -67,10 +68,23 @@ def _level(params: dict[str, Any]) -> int:
     return logging.DEBUG if params.get("verbose") else logging.INFO
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line to stdout, or to stderr."""
+    click.echo(printable(text), err=err)
+
+
 def emit_json(values: dict[str, Any]) -> None:
     """Print the one JSON object of `--json` to stdout."""
-    sys.stdout.buffer.write(msgspec.json.encode(values) + b"\n")
+    sys.stdout.buffer.write(json_line(values))
     sys.stdout.flush()
+
+
+def json_line(values: dict[str, Any]) -> bytes:
+    """The object on one line of JSON that a terminal can show: what it could obey stands as \\u escapes."""
+    text = msgspec.json.encode(values).decode()
+    if not text.isprintable():  # only a string can hold such a character
+        text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    return text.encode() + b"\n"
 
 
 def parameter_name(setting: Setting) -> str:

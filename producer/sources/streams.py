@@ -18,6 +18,7 @@ from typing import BinaryIO, NamedTuple, Protocol, cast
 import zstandard
 
 from schemas.errors import Stop
+from terminal.logs import printable
 
 log = logging.getLogger(__name__)
 
@@ -206,10 +207,7 @@ def check_path(path: str) -> str:
 
     Raises `Stop` where it is not, before any work is begun.
     """
-    name = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode()
-        for c in os.fsencode(path).decode("utf-8", "backslashreplace")
-    )
+    name = printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
     if path == STANDARD_INPUT:
         return name
     try:
