@@ -1,5 +1,6 @@
 """Dead letters out of a broker that is about to go, into a file that stays."""
 
+import os
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ from ops.account import Manifest
 from schemas import topics
 from schemas.errors import Stop
 from schemas.kafka import Settings
+from terminal.command import json_line
 
 SILENCE_SECONDS = 5.0
+
+PRIVATE_AND_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+"""It holds what people wrote to each other: for its owner alone, and never through a link that lay there before."""
 
 
 def keep_dead_letters(settings: Settings, topic: str, path: Path, manifest: Manifest) -> Path:
@@ -28,9 +33,9 @@ def keep_dead_letters(settings: Settings, topic: str, path: Path, manifest: Mani
     )  # fmt: skip
     consumer.assign([TopicPartition(topic, 0, 0)])
     try:
-        with path.open("wb") as file:
+        with os.fdopen(os.open(path, PRIVATE_AND_NEW, 0o600), "wb") as file:
             while (message := _next(consumer, topic)) is not None:
-                file.write(msgspec.json.encode(_entry(message, manifest)) + b"\n")
+                file.write(json_line(_entry(message, manifest)))
     except OSError as error:
         raise Stop(
             f"Cannot write the dead letters to {path}: {error.strerror}", "Run again where there is room"

@@ -52,7 +52,8 @@ class Checkpoint:
     def __init__(self, folder: Path, source: Source, topic: str, topic_id: str) -> None:
         """Open and lock the checkpoint; `topic_id` tells this topic from one of the same name elsewhere.
 
-        Raises `Stop` where the folder cannot be used, the file is not ours, or another producer has it open.
+        Raises `Stop` where the folder cannot be used or is not ours alone, the file is not ours, or another producer
+        has it open.
         """
         assert source.identity is not None
         key = hashlib.sha256(repr((*source.identity, topic, topic_id)).encode()).hexdigest()[:20]
@@ -63,6 +64,7 @@ class Checkpoint:
         self._head = source.head()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _see_that_it_is_ours(folder)
             self._lock = self._take_lock(self.path.with_suffix(".lock"))
         except OSError as error:
             raise Stop(f"Cannot use the state folder {folder}: {error.strerror}", "Name another with --state") from None
@@ -75,6 +77,9 @@ class Checkpoint:
 
     def _take_lock(self, path: Path) -> int:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        if not _is_file_of_ours(lock):
+            os.close(lock)
+            raise _not_ours(path)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -114,11 +119,8 @@ class Checkpoint:
                 f"Checkpoint {self.path}: {error.strerror}", "Remove it, or name another folder: --state"
             ) from None
         with closing_descriptor(descriptor):
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-                raise Stop(
-                    f"Checkpoint {self.path} is not a file of ours", "Remove it, or name another folder: --state"
-                )
+            if not _is_file_of_ours(descriptor):
+                raise _not_ours(self.path)
             content = os.read(descriptor, 1 << 16)
         try:
             return msgspec.json.decode(content, type=State)
@@ -190,6 +192,29 @@ class Checkpoint:
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         with closing_descriptor(folder):
             os.fsync(folder)
+
+
+def _is_file_of_ours(descriptor: int) -> bool:
+    status = os.fstat(descriptor)
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+
+
+def _not_ours(path: Path) -> Stop:
+    return Stop(f"Checkpoint {path} is not a file of ours", "Remove it, or name another folder: --state")
+
+
+def _see_that_it_is_ours(folder: Path) -> None:
+    """Raises `Stop` for a folder in which somebody else could put another file in a checkpoint's place."""
+    status = folder.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        problem = "is a link"
+    elif status.st_uid != os.geteuid():
+        problem = f"belongs to somebody else (user {status.st_uid})"
+    elif status.st_mode & stat.S_IWOTH:
+        problem = "can be written to by everybody"
+    else:
+        return
+    raise Stop(f"The state folder {folder} {problem}", "Name another with --state: a folder of yours, mode 0700")
 
 
 @contextlib.contextmanager
