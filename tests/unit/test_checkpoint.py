@@ -256,9 +256,20 @@ def test_checkpoint_that_belongs_to_somebody_else_is_refused(
 ) -> None:
     save(folder, log, 10 * LINE)
     somebody_else = os.geteuid() + 1
+    with opened(folder, log) as checkpoint:
+        monkeypatch.setattr(os, "geteuid", lambda: somebody_else)
+        with pytest.raises(Stop, match="not a file of ours"):
+            checkpoint.load()
+
+
+def test_state_folder_that_belongs_to_somebody_else_is_refused(
+    folder: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(folder, log, 10 * LINE)
+    somebody_else = os.geteuid() + 1
     monkeypatch.setattr(os, "geteuid", lambda: somebody_else)
-    with opened(folder, log) as checkpoint, pytest.raises(Stop, match="not a file of ours"):
-        checkpoint.load()
+    with pytest.raises(Stop, match="belongs to somebody else"):
+        load(folder, log)
 
 
 def test_checkpoint_that_is_a_directory_is_refused(folder: Path, log: Path) -> None:
