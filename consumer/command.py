@@ -124,7 +124,8 @@ def _print(run: Run, circumstances: Circumstances, dead: str, problem: Stop | No
         emit_json(account)
         return
     say(sentence(account))
-    say(run.insight.sentence(circumstances))
+    for line in run.insight.sentences(circumstances):
+        say(line)
     if account["dead_letters"]:
         say(f"The dead letters, with what is wrong with each, are on the topic {dead}")
 

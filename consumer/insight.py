@@ -127,11 +127,11 @@ class Insight:
             said.append(f"longer batches spare a large table work: a larger {limit}, for more of a worker's memory")
         return "; ".join(said)
 
-    def sentence(self, circumstances: Circumstances) -> str:
-        """The same for a person: where the time went, and on a second line what would help."""
+    def sentences(self, circumstances: Circumstances) -> list[str]:
+        """The same for a person: where the time went, and what would help."""
         spent, held = self.spent, self.held_back_by()
         if held == NOTHING:
-            return "Nothing held it back: there was nothing to do"
+            return ["Nothing held it back: there was nothing to do"]
         shares = (
             f"{spent.parsing / spent.total:.0%} parsing, {spent.broker / spent.total:.0%} waiting for records, "
             f"{spent.database / spent.total:.0%} waiting for the database, "
@@ -143,10 +143,10 @@ class Insight:
             grew = "as long as the limits allow"
         building = circumstances.building_seconds
         then = f"; building the indexes then took {building:.1f} s" if building else ""
-        return (
-            f"Held back by the {held}{busy}. Workers: {shares}. Batches of up to {self.largest:,} lines, {grew}{then}."
-            f"\n{self.advice(circumstances)}."
-        )
+        return [
+            f"Held back by the {held}{busy}. Workers: {shares}. Batches of up to {self.largest:,} lines, {grew}{then}.",
+            f"{self.advice(circumstances)}.",
+        ]
 
 
 def _advice_on_parsing(circumstances: Circumstances) -> str:

@@ -56,7 +56,8 @@ def load(files: tuple[str, ...], **given: Any) -> int:
         say(f"chatferry: {problem}", err=True)
     _print(values, as_json=given["json"], interrupted=bool(interruption))
     if not given["json"]:
-        say(run.insight.sentence(run.circumstances))
+        for line in run.insight.sentences(run.circumstances):
+            say(line)
     return interruption.exit_status or (1 if values["missing"] or problems else 0)
 
 

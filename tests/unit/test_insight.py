@@ -35,14 +35,14 @@ def test_stage_with_the_most_work_is_named(report: BatchDone, held: str) -> None
     insight = insight_of(report, report)
     assert insight.held_back_by() == held
     assert insight.account(HERE)["held_back_by"] == held
-    assert f"Held back by the {held}" in insight.sentence(HERE)
+    assert f"Held back by the {held}" in " ".join(insight.sentences(HERE))
 
 
 @pytest.mark.parametrize(("storing", "held"), [(1.5, DATABASE), (1.0, BROKER)])
 def test_waiting_for_dead_letters_and_offsets_counts_for_the_storing_stage(storing: float, held: str) -> None:
     insight = insight_of(done(Spent(parsing=2.0, committing=1.5, storing=storing)))
     assert insight.held_back_by() == held
-    assert f"Held back by the {held}" in insight.sentence(HERE)
+    assert f"Held back by the {held}" in " ".join(insight.sentences(HERE))
 
 
 def test_database_that_was_away_held_the_run_back() -> None:
@@ -54,7 +54,7 @@ def test_run_without_a_batch_was_held_back_by_nothing() -> None:
     insight = insight_of()
     assert insight.held_back_by() == NOTHING
     assert insight.account(HERE)["batch_rows"] == {"median": 0, "largest": 0, "ended": {}}
-    assert "nothing to do" in insight.sentence(HERE)
+    assert "nothing to do" in " ".join(insight.sentences(HERE))
 
 
 def test_times_add_up_over_the_workers() -> None:
@@ -94,7 +94,7 @@ def test_batches_are_told_by_size_and_reason() -> None:
 def test_advice_is_what_would_help_here(report: BatchDone, circumstances: dict[str, Any], said: str) -> None:
     insight = insight_of(report)
     assert said in insight.advice(HERE._replace(**circumstances))
-    assert said in insight.sentence(HERE._replace(**circumstances))
+    assert said in " ".join(insight.sentences(HERE._replace(**circumstances)))
 
 
 @pytest.mark.parametrize(("rows", "limit"), [(1_000, "--batch-rows"), (300, "--batch-bytes")])
@@ -112,8 +112,8 @@ def test_run_of_repeats_is_not_told_to_build_indexes_anew() -> None:
 def test_building_of_indexes_is_in_the_account_and_in_the_sentence() -> None:
     here, insight = HERE._replace(building_seconds=3.44), insight_of(BOUND_BY_DATABASE)
     assert insight.account(here)["time"]["building_indexes"] == 3.44
-    assert "building the indexes then took 3.4 s" in insight.sentence(here)
-    assert "indexes" not in insight.sentence(HERE)
+    assert "building the indexes then took 3.4 s" in " ".join(insight.sentences(here))
+    assert "indexes" not in " ".join(insight.sentences(HERE))
 
 
 def test_advice_does_not_speak_of_what_is_so_already() -> None:
