@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
 HEAD_BYTES = 1024
-COMPRESSED_BYTES = 32 << 10  # read at once of a zstd file: what it may grow to at once is bounded by it
+COMPRESSED_BYTES = 32 << 10  # read at once of a zstd file
+PIECE_BYTES = 1 << 10  # decompressed at once of it: 32 MB of text at most
 DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile, ValueError)
 """What the decompressors raise for data that is damaged or cut short."""
 
@@ -50,41 +51,48 @@ class Identity(NamedTuple):
 
 
 class _Zstd:
-    """Zstandard frames, one after the other. (The library's own reader says nothing where a frame is cut short.)"""
+    """Zstandard frames, one after the other. (The library's own reader says nothing where a frame is cut short.)
+
+    The library gives all that a piece grows to at once, and four bytes may grow to 128 kB: so pieces are small.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._frame: zstandard.ZstdDecompressionObj | None = None
-        self._text = b""
+        self._compressed = b""
+        self._text = memoryview(b"")
 
-    def read(self, size: int, /) -> bytes:
-        """See `Stream.read`. Raises `EOFError` where the file ends inside a frame."""
+    def read1(self, size: int, /) -> bytes:
+        """Up to `size` bytes of what one piece grows to. Raises `EOFError` where the file ends inside a frame."""
         while not self._text:
-            data = self._file.read(COMPRESSED_BYTES)
-            if not data:
-                if self._frame is not None:
-                    raise EOFError("it ends inside a frame")
+            if not self._compressed and not self._refill():
                 return b""
-            self._text = self._decompress(data)
+            piece, self._compressed = self._compressed[:PIECE_BYTES], self._compressed[PIECE_BYTES:]
+            self._text = memoryview(self._decompress(piece))
         text, self._text = self._text[:size], self._text[size:]
-        return text
+        return bytes(text)
 
-    def _decompress(self, data: bytes) -> bytes:
-        parts = []
-        while data:
-            self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
-            parts.append(self._frame.decompress(data))
-            if not self._frame.eof:
-                break
-            data, self._frame = self._frame.unused_data, None
-        return b"".join(parts)
+    def _refill(self) -> bool:
+        self._compressed = self._file.read(COMPRESSED_BYTES)
+        if not self._compressed and self._frame is not None:
+            raise EOFError("it ends inside a frame")
+        return bool(self._compressed)
+
+    def _decompress(self, piece: bytes) -> bytes:
+        """What the piece grows to; what of it follows the end of a frame waits for its turn."""
+        self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+        text = self._frame.decompress(piece)
+        if self._frame.eof:
+            self._compressed = self._frame.unused_data + self._compressed
+            self._frame = None
+        return text
 
 
 class _Whole:
-    """A reader of the standard library, up to the very byte where its data is damaged. (Its own `read` throws away what
-    it has when the damage comes.)"""
+    """A reader of compressed data, up to the very byte where it is damaged. (The standard library's own `read` throws
+    away what it has when the damage comes.)"""
 
-    def __init__(self, reader: gzip.GzipFile | lzma.LZMAFile | bz2.BZ2File) -> None:
+    def __init__(self, reader: gzip.GzipFile | lzma.LZMAFile | bz2.BZ2File | _Zstd) -> None:
         self._reader = reader
         self._damage: Exception | None = None
 
@@ -110,7 +118,7 @@ def _gzip(file: BinaryIO) -> Stream:
 
 _MAGIC: list[tuple[bytes, str, Callable[[BinaryIO], Stream]]] = [
     (b"\x1f\x8b", "gzip", _gzip),
-    (b"\x28\xb5\x2f\xfd", "zstd", _Zstd),
+    (b"\x28\xb5\x2f\xfd", "zstd", lambda file: _Whole(_Zstd(file))),
     (b"\xfd7zXZ\x00", "xz", lambda file: _Whole(lzma.LZMAFile(file))),  # noqa: SIM115 -- closed with its file
     (b"BZh", "bzip2", lambda file: _Whole(bz2.BZ2File(file))),
 ]
