@@ -49,7 +49,7 @@ class ChatLine(msgspec.Struct, frozen=True, gc=False):
 
 
 class _ExactTimestamp(msgspec.Struct, gc=False):
-    timestamp: Decimal
+    timestamp: msgspec.Raw  # the last one, whatever those before it are: the one that counts
 
 
 _decode = msgspec.json.Decoder(ChatLine).decode
@@ -150,7 +150,7 @@ def _exact_microseconds(timestamp: float | str, line: bytes) -> int:
             raise BadLine(TIMESTAMP, f"timestamp is not a number: {timestamp[:40]!r}")
         number = Decimal(timestamp)
     else:
-        number = _decode_exact(line).timestamp
+        number = Decimal(bytes(_decode_exact(line).timestamp).decode())
     if number.adjusted() > 12:
         raise BadLine(TIMESTAMP, f"timestamp is outside the years 1 to 9999: {str(timestamp)[:40]}")
     return int((number * 1_000_000).to_integral_value())

@@ -144,6 +144,8 @@ JSON = (
       for field, value in (("from", b"[]"), ("type", b"1"), ("site_id", b"{}"), ("timestamp", b"null"),
                            ("data", b"null"))),
     dead("type-unknown", line("type-unknown", type=b'"typing"')),
+    row("timestamp-twice", line("timestamp-twice", timestamp=b'"1e","timestamp":4102444800.000001'),
+        timestamp="2100-01-01 00:00:00.000001"),
     row("extra-fields", line("extra-fields", extra=b'{"a":[1,null,{"id":"z"}]}', more=b"1e400")),
     row("without-data", line("without-data", data=None), data=None),
     row("data-empty", text("data-empty", b""), data=""),

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 STANDARD_INPUT = "-"
 HEAD_BYTES = 1024
 COMPRESSED_BYTES = 32 << 10  # read at once of a zstd file
-PIECE_BYTES = 1 << 10  # decompressed at once of it: 32 MB of text at most
+PIECE_BYTES = 512  # decompressed at once of it: 16 MB of text at most
 DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile, ValueError)
 """What the decompressors raise for data that is damaged or cut short."""
 

@@ -433,6 +433,13 @@ def test_last_of_two_timestamps_counts_in_its_full_precision() -> None:
     assert parse(twice)[4] == "2100-01-01 00:00:00.000001"
 
 
+@pytest.mark.parametrize("first", [b'"1e"', b'"no number"', b"1e5", b'"1741651200000"'])
+def test_first_of_two_timestamps_does_not_count_when_the_last_is_read_again_exactly(first: bytes) -> None:
+    twice = with_timestamp(first)[:-1] + b',"timestamp":4102444800.000001}'
+    assert parse(twice)[4] == "2100-01-01 00:00:00.000001"
+    assert parse_lines([twice]) == [parse(twice)]
+
+
 def independent(text: str) -> str:
     """The moment of a decimal number, by whole microseconds and the calendar of the standard library."""
     moment = EPOCH + timedelta(microseconds=round(Fraction(text) * 1_000_000))
