@@ -187,7 +187,7 @@ class Load:
             self.topic,
             self._facts.partitions,
             self.dead,
-            key_of=key_of_field(key) if key else None,
+            key_of=key_of_field(key, self._facts.longest_line) if key else None,
             trouble=trouble,
             settled=self.manifest.settled,
         )

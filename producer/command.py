@@ -48,7 +48,7 @@ def produce(files: tuple[str, ...], **given: Any) -> int:
         facts.name,
         facts.partitions,
         dead_letters_of(facts.name, given["dead_letter_topic"]),
-        key_of=key_of_field(given["key"]) if given["key"] else None,
+        key_of=key_of_field(given["key"], facts.longest_line) if given["key"] else None,
         trouble=trouble,
     )
     manner = Manner(_pace(given, publisher, interruption), window, interruption.__bool__)

@@ -199,10 +199,12 @@ class Publisher:
         return said
 
 
-def key_of_field(field: str) -> KeyOf:
+def key_of_field(field: str, longest: int) -> KeyOf:
     """A function from a line to its key: the text of the JSON object's `field`, None where it has none.
 
     A line without the field, or that is no JSON, gets no key and so any partition; it is not this side's to judge it.
+    So does a line that fits into a record, `longest` bytes, but not with its key beside it: better out of order than
+    stuck.
     """
     shape = msgspec.defstruct("Keyed", [("key", str | int | float | None, msgspec.field(default=None, name=field))])
     decode = msgspec.json.Decoder(shape).decode
@@ -212,6 +214,9 @@ def key_of_field(field: str) -> KeyOf:
             key = decode(line).key  # type: ignore[attr-defined]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        return None if key is None else str(key).encode()
+        if key is None:
+            return None
+        text = str(key).encode()
+        return text if len(text) + len(line) <= longest else None
 
     return key_of
