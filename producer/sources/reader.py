@@ -4,7 +4,7 @@ import logging
 import os
 
 from producer.sources.blocks import Block, LineCutter
-from producer.sources.streams import Source
+from producer.sources.streams import HEAD_BYTES, Source
 from schemas.errors import Stop
 
 log = logging.getLogger(__name__)
@@ -43,20 +43,25 @@ class Reader:
         self._limit = limit
         self._read_bytes = read_bytes
         self._position = start
+        self._head = source.head(min(start, HEAD_BYTES)) if follow and source.identity else b""
+        """The first bytes as they were read, of a file that is followed."""
         self._cutter = LineCutter(limit, start)
         if start:  # standard input cannot be wound, and never starts elsewhere
             source.skip_to(start)
 
     def next_block(self) -> Block | None:
         """The next block; None where there is none: at the end (`ended`), or until the file grows."""
+        if self._follow and self.source.identity:
+            self._look_for_truncation()
         while data := self.source.read(self._read_bytes):
             self._position += len(data)
+            if self._follow and len(self._head) < HEAD_BYTES:
+                self._head = (self._head + data)[:HEAD_BYTES]
             if block := self._cutter.feed(data):
                 return block
         if not self._follow or self.source.identity is None:
             self.ended = True
             return None
-        self._look_for_truncation()
         self._look_for_rotation()
         return None
 
@@ -85,16 +90,23 @@ class Reader:
             )
 
     def _look_for_truncation(self) -> None:
+        """Begin again where the file is shorter than what was read of it, or begins with something else.
+
+        A file that is truncated and filled again between two looks may be longer than before: its size alone tells
+        nothing, and to go on would skip its first lines.
+        """
         size = os.fstat(self.source.raw.fileno()).st_size
-        if size >= self._position:
+        if size >= self._position and self.source.head(len(self._head)) == self._head:
             return
         log.warning(
-            "%s was truncated from %s to %s bytes: read again from its start; what stood there unread is gone",
+            "%s was truncated (%s bytes of it were read, now it has %s): read again from its start; "
+            "what stood there unread is gone",
             self.source.name,
             f"{self._position:,}",
             f"{size:,}",
         )
         self.generation += 1
         self._position = 0
+        self._head = b""
         self._cutter = LineCutter(self._limit)
         self.source.skip_to(0)
