@@ -5,15 +5,12 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.ferry import Ferry, Running, create_topic, message, table_rows, values
 from tests.services.kafka import GivenKafka, Kafka
-
-Follow = Callable[[Path], Running]
 
 
 @pytest.fixture
@@ -40,9 +37,9 @@ def append(path: Path, data: bytes) -> None:
         log.write(data)
 
 
-def follow(ferry: Ferry, place: list[str], log: Path, *numbers: int) -> Running:
-    """A producer that follows the log, and has sent these lines of it."""
-    run = ferry.start("produce", log, *place, "--follow", "--json")
+def follow(ferry: Ferry, place: list[str], logs: list[Path], *numbers: int) -> Running:
+    """A producer that follows the logs, and has sent these lines of them."""
+    run = ferry.start("produce", *logs, *place, "--follow", "--json")
     run.wait_until(lambda: sent(place) == list(numbers), "what was there at the start")
     return run
 
@@ -55,7 +52,7 @@ def test_file_deleted_while_it_is_followed_is_sent_to_its_last_line_and_it_is_sa
 ) -> None:
     log = tmp_path / "chat.jsonl"
     log.write_bytes(lines(1, 2))
-    run = follow(ferry, place, log, 1, 2)
+    run = follow(ferry, place, [log], 1, 2)
     with log.open("ab") as writer:
         log.unlink()
         writer.write(lines(3))
@@ -71,7 +68,7 @@ def test_file_renamed_and_made_anew_while_it_is_followed_is_told_and_the_next_st
 ) -> None:
     log, rotated = tmp_path / "chat.jsonl", tmp_path / "chat.jsonl.1"
     log.write_bytes(lines(1, 2))
-    run = follow(ferry, place, log, 1, 2)
+    run = follow(ferry, place, [log], 1, 2)
     log.rename(rotated)
     log.write_bytes(lines(4, 5))
     append(rotated, lines(3))
@@ -89,7 +86,7 @@ def test_file_copied_and_truncated_while_it_is_followed_is_read_from_its_start_a
 ) -> None:
     log = tmp_path / "chat.jsonl"
     log.write_bytes(lines(1, 2))
-    run = follow(ferry, place, log, 1, 2)
+    run = follow(ferry, place, [log], 1, 2)
     (tmp_path / "chat.jsonl.1").write_bytes(log.read_bytes())
     log.write_bytes(lines(*new))  # truncates the same inode; what is new may be longer at once than what was there
     run.wait_until(lambda: sent(place) == [1, 2, *new], "all of the new content, and no part of a line")
@@ -117,56 +114,53 @@ def test_inode_that_another_file_got_is_read_from_its_start(ferry: Ferry, place:
     assert sent(place) == [1, 2, 3, 4, 5, 6, 7]
 
 
-@pytest.mark.parametrize("cut", range(1, 5))
-def test_character_cut_by_a_restart_arrives_whole_and_places_are_bytes(
-    ferry: Ferry, place: list[str], tmp_path: Path, cut: int
+def test_character_cut_by_a_restart_at_each_of_its_bytes_arrives_whole(
+    ferry: Ferry, place: list[str], tmp_path: Path
 ) -> None:
-    log = tmp_path / "chat.jsonl"
-    first, second = lines(1), lines(2)
-    at = second.index(b"\\ud83d") if b"\\ud83d" in second else second.index("😀".encode())
-    second = second.replace(b"\\ud83d\\ude00", "😀".encode())
-    log.write_bytes(first + second[: at + cut])
-    run = follow(ferry, place, log, 1)
+    line = message(1).replace(b"hello", "é😀".encode())
+    first = message(0) + b"\n"
+    at = line.index("😀".encode())
+    logs = {cut: tmp_path / f"{cut}.jsonl" for cut in (-1, 1, 2, 3)}
+    for cut, log in logs.items():
+        log.write_bytes(first + line[: at + cut])
+    run = follow(ferry, place, [*logs.values()], 0, 0, 0, 0)
     run.end(signal.SIGTERM, seconds=10)
-    append(log, second[at + cut :])
-    again = ferry.run("produce", log, *place, "--json").json
-    assert again["resumed_from"] == {str(log): len(first)}
-    assert Counter(values(place[1], place[3])) == Counter([first[:-1], second[:-1]])
+    for cut, log in logs.items():
+        append(log, line[at + cut :])
+    again = ferry.run("produce", *logs.values(), *place, "--json").json
+    assert again["resumed_from"] == {str(log): len(first) for log in logs.values()}
+    assert Counter(values(place[1], place[3])) == Counter([first[:-1], line] * 4)
 
 
 # --- as it is -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\n\n", gzip.compress(b"")],
-                         ids=["empty", "bom", "blank", "gzip of nothing"])  # fmt: skip
-def test_file_without_a_line_is_sent_as_nothing_and_ends_well(
-    ferry: Ferry, place: list[str], tmp_path: Path, content: bytes
-) -> None:
-    log = tmp_path / "nothing"
-    log.write_bytes(content)
-    account = ferry.run("produce", log, *place, "--json").json
-    assert (account["acknowledged"], account["lines"]) == (0, account["blank"])
+def test_files_without_a_line_are_sent_as_nothing_and_end_well(ferry: Ferry, place: list[str], tmp_path: Path) -> None:
+    contents = {"empty": b"", "bom": b"\xef\xbb\xbf", "blank": b"\n\r\n", "gzip": gzip.compress(b"")}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    account = ferry.run("produce", *(tmp_path / name for name in contents), *place, "--json").json
+    assert (account["acknowledged"], account["lines"], account["blank"]) == (0, 2, 2)
     assert sent(place) == []
 
 
-@pytest.mark.parametrize(
-    "name", [b"new\nline.jsonl", b"no\xff-utf8\xe9.jsonl", b"esc\x1b[31m.jsonl", b"-", "ü😀".encode()]
-)
-def test_name_of_any_bytes_is_read_resumed_and_told_without_harm(
-    ferry: Ferry, place: list[str], tmp_path: Path, name: bytes
+def test_names_of_any_bytes_are_read_resumed_and_told_without_harm(
+    ferry: Ferry, place: list[str], tmp_path: Path
 ) -> None:
-    log = tmp_path / os.fsdecode(name)
-    log.write_bytes(lines(1, 2))
-    command = ["produce", str(log), *place]
-    first = ferry.run(*command, "-v")
+    names = [b"new\nline.jsonl", b"no\xff-utf8\xe9.jsonl", b"esc\x1b[31m.jsonl", b"-", "ü😀".encode(), b" ", b"a'\"\\b"]
+    logs = [tmp_path / os.fsdecode(name) for name in names]
+    for log in logs:
+        log.write_bytes(lines(1, 2))
+    first = ferry.run("produce", *logs, *place, "-v")
     assert "\x1b" not in first.err + first.out.decode()
-    append(log, lines(3))
-    second = ferry.run(*command, "--json", "-v")
-    assert list(second.json["resumed_from"].values()) == [len(lines(1, 2))]
-    assert sent(place) == [1, 2, 3]
-    told = ferry.run("produce", f"{log}.gone", *place, check=1)
-    assert "\x1b" not in told.err
+    for log in logs:
+        append(log, lines(3))
+    second = ferry.run("produce", *logs, *place, "--json", "-v").json
+    assert list(second["resumed_from"].values()) == [len(lines(1, 2))] * len(logs)
+    assert sent(place) == sorted([1, 2, 3] * len(logs))
+    told = ferry.run("produce", f"{logs[2]}\udcff\n", *place, check=1)
     assert told.error.endswith("No such file or directory. Check the path and its permissions")
+    assert "\x1b" not in told.err
 
 
 def test_gzip_cut_short_is_loaded_up_to_there_and_it_is_said(ferry: Ferry, sqlite_url: str, tmp_path: Path) -> None:
