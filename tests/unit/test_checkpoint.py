@@ -10,9 +10,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from producer.checkpoint import Checkpoint, default_folder
 from producer.sources.streams import HEAD_BYTES, open_source
@@ -78,6 +81,7 @@ def test_later_offset_replaces_the_earlier_one(folder: Path, log: Path) -> None:
 
 def test_file_names_log_topic_and_head(folder: Path, log: Path) -> None:
     content = json.loads(save(folder, log, 5 * LINE).read_bytes())
+    assert len(content.pop("seal")) == 16
     assert content == {
         "path": str(log),
         "topic": TOPIC,
@@ -202,6 +206,9 @@ def test_damaged_checkpoint_is_read_from_the_start(
 @pytest.mark.parametrize(
     "change",
     [
+        {"offset": 20 * LINE},
+        {"offset": 0},
+        {"seal": ""},
         {"offset": -1},
         {"offset": "300"},
         {"offset": 300.5},
@@ -227,6 +234,42 @@ def test_every_torn_checkpoint_is_read_from_the_start(folder: Path, log: Path) -
     content = path.read_bytes()
     for length in range(len(content)):
         path.write_bytes(content[:length])
+        assert load(folder, log) == 0
+
+
+@settings(max_examples=30)  # each writes to the disk and waits for it
+@given(st.integers(0, 200))
+def test_any_line_end_that_was_saved_is_where_the_next_run_goes_on(number: int) -> None:
+    with TemporaryDirectory() as place:
+        log, folder = Path(place, "chat.jsonl"), Path(place, "state")
+        log.write_bytes(LOG)
+        save(folder, log, number * LINE)
+        assert load(folder, log) == number * LINE
+
+
+changes = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3), st.binary(max_size=3)), min_size=1, max_size=4)
+
+
+@settings(max_examples=100)
+@given(st.one_of(st.binary(max_size=200), changes))
+@example([(0, 1, b"")])
+def test_checkpoint_of_any_bytes_never_skips_a_line(change: bytes | list[tuple[int, int, bytes]]) -> None:
+    with TemporaryDirectory() as place:
+        log, folder = Path(place, "chat.jsonl"), Path(place, "state")
+        log.write_bytes(LOG)
+        path = save(folder, log, 10 * LINE)
+        content = path.read_bytes() if isinstance(change, list) else change
+        for at, length, new in change if isinstance(change, list) else []:
+            content = content[:at] + new + content[at + length :]
+        path.write_bytes(content)
+        assert load(folder, log) in (0, 10 * LINE)
+
+
+def test_each_digit_of_a_checkpoint_changed_never_skips_a_line(folder: Path, log: Path) -> None:
+    path = save(folder, log, 10 * LINE)
+    content = path.read_bytes()
+    for at in [at for at, byte in enumerate(content) if byte in b"0123456789"]:
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
         assert load(folder, log) == 0
 
 
