@@ -14,6 +14,8 @@ from typing import Any
 
 import pymysql
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Connection as SQLAlchemyConnection
 from sqlalchemy import create_engine, event, make_url, select
 
@@ -340,6 +342,51 @@ def test_timestamps_are_exact_from_year_1_to_9999(place: Place, store: Store) ->
         read = list(connection.scalars(select(ChatMessage.timestamp).order_by(ChatMessage.id)))
     engine.dispose()
     assert read == [datetime.fromisoformat(moment) for moment in moments]
+
+
+character = st.one_of(
+    st.sampled_from("\t\n\r\0\x1a\b\\N0ntbZ'\"%s: \x7f\u2028\ufeff\uffff\U0010ffff\N{GRINNING FACE}aAáÁßs\u0301"),
+    st.characters(exclude_categories=["Cs"]),
+)
+any_text = st.text(character, max_size=12)
+any_rows = st.lists(
+    st.tuples(
+        st.text(character, min_size=1, max_size=12),
+        any_text,
+        st.sampled_from(["message", "status"]),
+        any_text,
+        st.just("2024-05-01 12:00:00.000000"),
+        st.one_of(st.none(), any_text),
+    ),
+    min_size=20,
+    max_size=80,
+    unique_by=lambda made: made[0],
+)
+
+
+def hold_exactly(place: Place, rows: list[Row]) -> None:
+    """The store takes the rows as new ones, knows them again, and the table holds them to the last character."""
+    place.execute("DELETE FROM chat_messages")
+    with opened(place) as store:
+        assert save(store, rows) == Stored(len(rows), 0, [])
+        assert save(store, rows) == Stored(0, len(rows), [])
+    assert place.rows() == sorted(rows)
+
+
+ONE_TABLE = [HealthCheck.function_scoped_fixture]  # emptied by each example
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=ONE_TABLE)
+@given(rows=any_rows)
+def test_any_text_and_any_id_are_exact_in_the_table(place: Place, rows: list[Row]) -> None:
+    hold_exactly(place, rows)
+
+
+@pytest.mark.long
+@settings(max_examples=500, deadline=None, suppress_health_check=ONE_TABLE)
+@given(rows=any_rows)
+def test_hundreds_of_batches_of_any_text_are_exact_in_the_table(place: Place, rows: list[Row]) -> None:
+    hold_exactly(place, rows)
 
 
 # -- rows that the database refuses ------------------------------------------------------------------------------------

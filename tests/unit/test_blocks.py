@@ -55,11 +55,6 @@ def model(data: bytes, limit: int, start: int = 0) -> Reading:
     return reading
 
 
-def ends_one_byte_over(data: bytes, limit: int) -> bool:
-    """Whether the last line has no newline and one byte more than the limit: `finish` sends that one as it is."""
-    return [len(raw) for _, raw in raw_lines(data, 0)][-1:] == [limit + 1] and not data.endswith(b"\n")
-
-
 def chunks(data: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
     """`data` in pieces of these sizes, and the rest in one."""
     places = [0, *accumulate(sizes)]
@@ -115,13 +110,11 @@ sizes = st.lists(st.integers(0, 12), max_size=60)
 @example(b"abcdef\r\nab\n", 5, [7, 1])
 @example(b"abcdefgh\r", 5, [3, 3, 3])
 def test_any_bytes_in_any_chunks_are_read_as_the_model_reads_them(data: bytes, limit: int, cuts: list[int]) -> None:
-    assume(not ends_one_byte_over(data, limit))
     assert read(data, limit, cuts) == model(data, limit)
 
 
 @given(logs, limits, sizes)
 def test_each_block_accounts_for_exactly_the_bytes_before_its_end(data: bytes, limit: int, cuts: list[int]) -> None:
-    assume(not ends_one_byte_over(data, limit))
     reading, before = Reading(), -1
     for block in blocks(LineCutter(limit), chunks(data, cuts)):
         assert before < block.end <= len(data)
@@ -136,7 +129,6 @@ def test_each_block_accounts_for_exactly_the_bytes_before_its_end(data: bytes, l
 def test_reading_goes_on_from_the_end_of_any_block(
     data: bytes, limit: int, cuts: list[int], draw: st.DataObject
 ) -> None:
-    assume(not ends_one_byte_over(data, limit))
     ends = [block.end for block in blocks(LineCutter(limit), chunks(data, cuts), finish=False)]
     assume(ends)
     start = draw.draw(st.sampled_from(ends))
