@@ -151,7 +151,7 @@ def _exact_microseconds(timestamp: float | str, line: bytes) -> int:
         number = Decimal(timestamp)
     else:
         number = Decimal(bytes(_decode_exact(line).timestamp).decode())
-    if number.adjusted() > 12:
+    if number and number.adjusted() > 12:
         raise BadLine(TIMESTAMP, f"timestamp is outside the years 1 to 9999: {str(timestamp)[:40]}")
     return int((number * 1_000_000).to_integral_value())
 
