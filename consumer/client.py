@@ -1,13 +1,23 @@
 """Kafka's client as a consumer needs it: its settings, and what is asked before the first record."""
 
+import time
 from collections.abc import Mapping
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin._metadata import ClusterMetadata
 
-from consumer.positions import COMING_UP_SECONDS, committed, watermarks
+from consumer.positions import COMING_UP_SECONDS, PAUSE_SECONDS, committed, watermarks
 from schemas.errors import Stop, UsageProblem
-from schemas.kafka import FIRST_ANSWER_SECONDS, Settings, bad_setting, base_settings, no_broker, no_topic, translate
+from schemas.kafka import (
+    FIRST_ANSWER_SECONDS,
+    NEW_TOPIC_SECONDS,
+    Settings,
+    bad_setting,
+    base_settings,
+    no_broker,
+    no_topic,
+    translate,
+)
 
 FORCED: Settings = {
     "enable.auto.commit": False,  # offsets are committed after their batch, and by nobody else
@@ -77,8 +87,12 @@ class TopicView:
         except KafkaException as error:
             raise bad_setting(error.args[0].str()) from None
         metadata = self._ask()
-        if topic not in metadata.topics or metadata.topics[topic].error is not None:
-            raise no_topic(topic)
+        deadline = time.monotonic() + NEW_TOPIC_SECONDS
+        while topic not in metadata.topics or metadata.topics[topic].error is not None:
+            if time.monotonic() > deadline:
+                raise no_topic(topic)
+            time.sleep(PAUSE_SECONDS)
+            metadata = self._ask()
         self.partitions = sorted(metadata.topics[topic].partitions)
         self.topics = set(metadata.topics)
 

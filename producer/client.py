@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +14,24 @@ from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.admin._resource import ResourceType
 
 from schemas.errors import ChatferryError, Stop
-from schemas.kafka import FIRST_ANSWER_SECONDS, Settings, bad_setting, base_settings, no_broker, no_topic, translate
+from schemas.kafka import (
+    FIRST_ANSWER_SECONDS,
+    NEW_TOPIC_SECONDS,
+    Settings,
+    bad_setting,
+    base_settings,
+    no_broker,
+    no_topic,
+    translate,
+)
 from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD
 
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 10.0
 """How long an answer may take after that."""
+
+PAUSE_SECONDS = 0.1
 
 QUEUE_MESSAGES = 200_000
 QUEUE_KILOBYTES = 48 << 10
@@ -72,8 +84,12 @@ def ask_topic(settings: Settings, topic: str) -> TopicFacts:
     trouble = Trouble()
     admin = admin_client(settings, trouble.note)
     metadata = metadata_of(admin, settings, trouble)
-    if topic not in metadata.topics or metadata.topics[topic].error is not None:
-        raise no_topic(topic)
+    deadline = time.monotonic() + NEW_TOPIC_SECONDS
+    while topic not in metadata.topics or metadata.topics[topic].error is not None:
+        if time.monotonic() > deadline:
+            raise no_topic(topic)
+        time.sleep(PAUSE_SECONDS)
+        metadata = metadata_of(admin, settings, trouble)
     own = settings.get("message.max.bytes")
     limit = int(own) if own is not None else _max_message_bytes(admin, topic)
     identity = f"{metadata.cluster_id}/{_topic_id(admin, topic)}"

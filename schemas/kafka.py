@@ -116,6 +116,10 @@ def no_broker(brokers: str, text: str) -> Stop:
     )
 
 
+NEW_TOPIC_SECONDS = 2.0
+"""How long a topic that a broker does not know is asked for again: it may be new, and known to another broker only."""
+
+
 def no_topic(topic: str) -> Stop:
     """The broker does not know the topic."""
     return Stop(f"There is no topic {topic!r}", f"Create it: chatferry topics create --topic {topic} --brokers ...")
