@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-all torture check lint bench bench-full servers lock audit-dependencies clean
+.PHONY: help demo test test-all torture soak check lint bench bench-full servers lock audit-dependencies clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -37,6 +37,10 @@ test-all: $(VENV)/installed-dev  ## the same and the long ones: half an hour
 torture: $(VENV)/installed-dev  ## rounds of faults while lines flow, SEED=1 MINUTES=10: the same seed, the same faults
 	@./tests/prepare
 	$(BIN)/python -m tests.torture --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10)
+
+soak: $(VENV)/installed-dev  ## an hour of 1,000 lines a second: does memory, do descriptors, do threads grow?
+	@./tests/prepare
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
 
 lint: $(VENV)/installed-dev  ## style, types and import borders
 	$(BIN)/ruff check .

@@ -132,11 +132,13 @@ def picture(path: Path, title: str, *, height: float = 3.6) -> Iterator[tuple[Fi
 
 
 @contextmanager
-def pictures(path: Path, title: str, panels: int, height: float) -> Iterator[tuple[Figure, list[Axes]]]:
+def pictures(
+    path: Path, title: str, panels: int, height: float, *, share_y: bool = True
+) -> Iterator[tuple[Figure, list[Axes]]]:
     """A figure of panels, one below the other, each of this height in inches; written when the block ends."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height * panels + (0.6 if panels > 1 else 0)), layout="constrained")
-        made = figure.subplots(panels, 1, sharex=True, sharey=True, squeeze=False)
+        made = figure.subplots(panels, 1, sharex=True, sharey=share_y, squeeze=False)
         yield figure, [row[0] for row in made]
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=11)
