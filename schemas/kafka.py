@@ -139,6 +139,8 @@ def translate(name: str, text: str, what: str) -> ChatferryError:
 
     A `BrokerDown` where waiting may mend it, else a `Stop` with the next step.
     """
+    if "certificate verify failed" in text:
+        name = "_SSL"  # the client calls it _TRANSPORT where the connection breaks before it has looked
     if name in _WAIT:
         return BrokerDown(f"{what}: {text}")
     return Stop(f"{what}: {text}", _NEXT_STEP.get(name, ""))

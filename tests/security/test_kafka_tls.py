@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from schemas.errors import Stop
+from schemas.kafka import translate
 from tests.acceptance.ferry import Ferry, message, table_rows, values
 from tests.security.secured import MISNAMED, PASSWORD, SECURE, client_flags
 from tests.services.kafka import Kafka
@@ -88,6 +90,14 @@ def test_kafka_certificate_for_another_host_is_refused(
     for told in refusals(ferry, commands[1:3], flags, PASSWORD, 1):
         assert f"Cannot use the brokers at {address}" in told
         assert "the host name in the certificate" in told
+
+
+def test_failed_certificate_is_no_outage_under_whatever_code_the_client_reports_it() -> None:
+    text = "sasl_ssl://h:9093/bootstrap: error:0A000086:SSL routines::certificate verify failed"
+    for name in ("_SSL", "_TRANSPORT"):
+        said = translate(name, text, "Cannot use the brokers at h:9093")
+        assert isinstance(said, Stop)
+        assert "the host name in the certificate" in said.next_step
 
 
 def test_kafka_wrong_password_is_told_and_not_tried_for_ever(
