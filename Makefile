@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-all torture soak check lint bench bench-full servers lock audit-dependencies clean
+.PHONY: help demo test test-all torture soak fuzz check lint bench bench-full servers lock audit-dependencies clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -47,6 +47,10 @@ lint: $(VENV)/installed-dev  ## style, types and import borders
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+fuzz: $(VENV)/installed-dev  ## fuzz the parser for SECONDS=60; finds and crash-* go to .cache/fuzz
+	@mkdir -p .cache/fuzz
+	$(BIN)/python -m tests.fuzz -max_total_time=$(SECONDS) -max_len=2048 -dict=tests/fuzz/json.dict -artifact_prefix=.cache/fuzz/ .cache/fuzz tests/fuzz/corpus
 
 check: lint test  ## what .ci/run does
 
