@@ -1,5 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Everything else is for people who change the code.
 PYTHON ?= python3
+SECONDS ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
 

@@ -1,7 +1,7 @@
 """The matrix of bad input: every line that we know may come, and what must become of it.
 
 The unit tests hold it against the parser, the acceptance tests against the commands, the fuzzer begins with it. Names
-are stable. What is no single line (files, sizes) stands in `tests.matrix_files`, with the test that holds it.
+are stable. What is no single line (files, sizes) stands in docs/guarantee.md, with the test that holds it.
 """
 
 from enum import StrEnum

@@ -149,6 +149,22 @@ def test_run_of_bad_lines_stops_the_work_instead_of_dead_lettering_a_topic(ferry
     assert ferry.run(*place.command, "--until-end", "--dead-letter-run", "0").json["dead_letters"] == 200
 
 
+def test_share_of_bad_lines_that_is_too_large_stops_the_work_and_a_smaller_one_does_not(
+    ferry: Ferry, place: Place
+) -> None:
+    lines = [message(number) if number % 10 == 0 else b"bad line" for number in range(12_000)]
+    publish(place.brokers, place.topic, lines, partitions=[0])
+    command = [*place.command, "--until-end", "--workers", "1"]
+    ended = ferry.run(*command, "--dead-letter-ratio", "0.8", check=1)
+    assert "lines are bad" in ended.err
+    assert "--dead-letter-ratio 1" in ended.err
+    before = place.committed()
+    assert before < len(lines), "it went on to the end"
+    account = ferry.run(*command, "--dead-letter-ratio", "0.9").json
+    assert account["messages"] == len(lines) - before
+    assert count_rows(place.database) == len(lines) // 10
+
+
 # --- coming and going -----------------------------------------------------------------------------------------------
 
 

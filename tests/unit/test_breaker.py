@@ -1,0 +1,67 @@
+"""When bad lines are so many that the topic or the parser is wrong."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from consumer.batch import Batch
+from consumer.breaker import RATIO_LINES, Breaker
+from schemas.errors import Stop
+from tests.unit.test_batch import bad, good
+
+GOOD, BAD = True, False
+
+
+def batch(*lines: bool, after: int = 0) -> Batch:
+    """A batch of these lines; `after` bad ones in a row before it."""
+    made = Batch(lambda rows, _: rows, bad_run=after)
+    made.add([good(0, offset) if line else bad(0, offset) for offset, line in enumerate(lines)])
+    return made
+
+
+def mixed(good: int, bad: int) -> Sequence[bool]:
+    """So many of each, spread evenly."""
+    total = good + bad
+    return [BAD if (number + 1) * bad // total > number * bad // total else GOOD for number in range(total)]
+
+
+def test_run_of_bad_lines_up_to_the_limit_is_borne_and_a_longer_one_is_not() -> None:
+    breaker = Breaker(3, 1.0)
+    breaker.look_at(batch(GOOD, BAD, BAD, BAD, GOOD))
+    with pytest.raises(Stop, match="4 bad lines in a row") as stopped:
+        breaker.look_at(batch(BAD, BAD, BAD, BAD))
+    assert "--dead-letter-run 0" in stopped.value.next_step
+
+
+def test_run_goes_on_over_batches() -> None:
+    breaker = Breaker(3, 1.0)
+    breaker.look_at(batch(GOOD, BAD, BAD))
+    assert breaker.run == 2
+    with pytest.raises(Stop):
+        breaker.look_at(batch(BAD, BAD, GOOD, after=breaker.run))
+
+
+def test_share_of_bad_lines_is_judged_over_many_lines_whatever_their_batches() -> None:
+    breaker = Breaker(0, 0.9)
+    half = mixed(RATIO_LINES // 40, RATIO_LINES // 2 - RATIO_LINES // 40)  # 95 % bad
+    breaker.look_at(batch(*half))
+    with pytest.raises(Stop, match="lines are bad") as stopped:
+        breaker.look_at(batch(*half))
+    assert "--dead-letter-ratio 1" in stopped.value.next_step
+
+
+def test_smaller_share_is_borne_for_ever() -> None:
+    breaker = Breaker(0, 0.9)
+    for _ in range(5):
+        breaker.look_at(batch(*mixed(RATIO_LINES // 10, RATIO_LINES - RATIO_LINES // 10)))
+
+
+def test_no_limit_bears_bad_lines_alone() -> None:
+    Breaker(0, 1.0).look_at(batch(*[BAD] * RATIO_LINES))
+
+
+def test_what_is_looked_at_again_counts_once() -> None:
+    breaker = Breaker(3, 1.0)
+    breaker.look_at(batch(GOOD, BAD, BAD))
+    breaker.start_over()
+    assert breaker.run == 0
