@@ -61,6 +61,9 @@ def work(order: WorkerOrder, supervisor: Connection, open_store: OpenStore = ope
         sys.exit(1)
     except BrokenPipeError:
         log.warning("the supervisor is gone: ending")
+    except Exception:  # noqa: BLE001 -- a bug: shown as everywhere, since multiprocessing would show it unescaped
+        sys.excepthook(*sys.exc_info())
+        sys.exit(1)
 
 
 def _tell(supervisor: Connection, word: WorkerStopped | Alive) -> None:
