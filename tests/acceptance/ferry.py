@@ -139,10 +139,14 @@ class Running:
 
 @dataclass
 class Ferry:
-    """Runs `chatferry` with a working folder and a home of the test's own."""
+    """Runs `chatferry` with a working folder and a home of the test's own.
+
+    `within` is a command that runs another in its place, such as nsenter.
+    """
 
     folder: Path
     running: list[Running] = field(default_factory=list)
+    within: Sequence[str] = ()
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """This process's environment without CHATFERRY_*, with a home in the test's folder, and `extra`."""
@@ -160,7 +164,7 @@ class Ferry:
     ) -> Result:
         """Run a command to its end; fails where its exit status is not `check` (None: any)."""
         done = subprocess.run(
-            [PROGRAM, *map(str, args)],
+            [*self.within, PROGRAM, *map(str, args)],
             input=stdin,
             capture_output=True,
             env=self.environment(env),
@@ -188,7 +192,7 @@ class Ferry:
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
         with out.open("wb") as out_file, err.open("wb") as err_file:
             process = subprocess.Popen(
-                [PROGRAM, *map(str, args)],
+                [*self.within, PROGRAM, *map(str, args)],
                 stdin=subprocess.DEVNULL if stdin is None else stdin,
                 stdout=out_file,
                 stderr=err_file,

@@ -8,8 +8,10 @@ import pytest
 from consumer.stores.engine import make_engine
 from ops.database import upgrade
 from tests.acceptance.ferry import Ferry
+from tests.faults.place import DATABASE, Place
 from tests.faults.rig import PARTITIONS, create_topic
 from tests.services.kafka import GivenKafka, Kafka
+from tests.services.mariadb import MariaDB
 
 
 @pytest.fixture
@@ -36,3 +38,13 @@ def database(mysql_url: str) -> str:
     upgrade(engine)
     engine.dispose()
     return mysql_url
+
+
+@pytest.fixture
+def place(brokers: str, topic: str, group: str, server_directory: Path, ferry: Ferry) -> Iterator[Place]:
+    """An empty table on a MariaDB of the test's own."""
+    with MariaDB(server_directory) as mariadb:
+        mariadb.create_database(DATABASE)
+        place = Place(ferry, brokers, topic, group, mariadb)
+        place.upgrade()
+        yield place

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
@@ -15,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
@@ -267,7 +268,14 @@ def committed(brokers: str, group: str) -> dict[int, int]:
     """The group's committed offsets by partition, as the broker has them."""
     asked = ConsumerGroupTopicPartitions(group)
     admin = _admin(brokers)
-    answer = admin.list_consumer_group_offsets([asked])[group].result()
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            answer = admin.list_consumer_group_offsets([asked])[group].result()
+            break
+        except KafkaException as error:  # the first group of all: its coordinator is just coming up
+            if "COORDINATOR" not in error.args[0].name() or time.monotonic() > deadline:
+                raise
     return {place.partition: place.offset for place in answer.topic_partitions or [] if place.offset >= 0}
 
 

@@ -56,7 +56,8 @@ class MariaDB(Databases, ServerProcess):
     """A MariaDB server of our own; its account is root without a password.
 
     `options` are more of mariadbd's, such as "--local-infile=0"; of two equal ones the last counts.
-    `buffer_pool` is innodb_buffer_pool_size. A commit is durable, as it is by the server's default.
+    `buffer_pool` is innodb_buffer_pool_size. A commit is durable, as it is by the server's default. `within`: see
+    `ServerProcess`.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class MariaDB(Databases, ServerProcess):
         port: int | None = None,
         options: Sequence[str] = (),
         buffer_pool: str = "256M",
+        within: Sequence[str] = (),
     ) -> None:
         self.port = port or free_port()
         self._data = directory / "data"
@@ -75,6 +77,7 @@ class MariaDB(Databases, ServerProcess):
             [*_program(self._data), *_options(self.port, buffer_pool), *options],
             directory=directory,
             environment=_environment(),
+            within=within,
         )
 
     def _prepare(self) -> None:

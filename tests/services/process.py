@@ -87,6 +87,7 @@ class ServerProcess:
     It keeps its data and its log in `directory`, which is there already, and leaves them there: start() after
     stop() or kill() goes on with them. It has a session of its own, so that Ctrl-C in the terminal reaches
     the tests and not the server, and dies with the thread that called start(): call it from the main thread.
+    `within` is a command that runs another in its place, such as nsenter.
     """
 
     def __init__(
@@ -95,8 +96,10 @@ class ServerProcess:
         *,
         directory: Path,
         environment: dict[str, str] | None = None,
+        within: Sequence[str] = (),
     ) -> None:
         self._command = list(command)
+        self._within = list(within)
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self.directory = directory
@@ -138,7 +141,7 @@ class ServerProcess:
         launcher = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                launcher + self._command,
+                self._within + launcher + self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
