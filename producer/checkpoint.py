@@ -37,11 +37,12 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     head_sha256: str
     version: int = 1
     seal: str = ""
-    """The hash of all the others: a digit that a bad disk or a hand changed would skip lines."""
+    """The hash of all the others and of what the checkpoint stands for: a digit that a bad disk or a hand changed, or
+    the checkpoint of a log that begins with the same lines, would skip lines."""
 
-    def sealed(self) -> Self:
-        """The same with its seal."""
-        content = msgspec.json.encode(msgspec.structs.replace(self, seal=""))
+    def sealed(self, key: str) -> Self:
+        """The same with its seal; `key` tells source and topic from all others."""
+        content = key.encode() + msgspec.json.encode(msgspec.structs.replace(self, seal=""))
         return msgspec.structs.replace(self, seal=hashlib.sha256(content).hexdigest()[:16])
 
 
@@ -138,12 +139,12 @@ class Checkpoint:
     def _distrust(self, state: State) -> str | None:
         """Why the checkpoint does not speak of this file as it is now; None where it does."""
         if (
-            state != state.sealed()
+            state != state.sealed(self.path.stem)
             or state.version != 1
             or not 0 <= state.offset < 1 << 63
             or not 0 <= state.head_length <= HEAD_BYTES
         ):
-            return "its checkpoint is damaged"
+            return "its checkpoint is damaged, or another's"
         head = self._source.head(state.head_length)
         if len(head) != state.head_length or hashlib.sha256(head).hexdigest() != state.head_sha256:
             return "it is not the file that its checkpoint speaks of"
@@ -166,7 +167,7 @@ class Checkpoint:
             return
         self._head = self._grown_head()
         digest = hashlib.sha256(self._head).hexdigest()
-        state = State(self._source.name, self._topic, offset, len(self._head), digest).sealed()
+        state = State(self._source.name, self._topic, offset, len(self._head), digest).sealed(self.path.stem)
         temporary = self.path.with_suffix(".new")
         try:
             self._write(temporary, msgspec.json.encode(state))

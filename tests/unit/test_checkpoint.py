@@ -283,6 +283,16 @@ def test_another_log_topic_or_cluster_has_a_checkpoint_of_its_own(folder: Path, 
     assert load(folder, log) == 10 * LINE
 
 
+def test_checkpoint_of_a_log_that_begins_with_the_same_lines_is_read_from_the_start(
+    folder: Path, log: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = save(folder, log, 10 * LINE)
+    copy = log.with_name("copy.jsonl")
+    copy.write_bytes(LOG)
+    save(folder, copy, 20 * LINE).rename(path)
+    assert "another's" in refused(folder, log, caplog)
+
+
 # --- a person must act --------------------------------------------------------------------------------------
 
 
