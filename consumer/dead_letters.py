@@ -70,7 +70,7 @@ class DeadLetters:
             alone = self._attempt([reject], self._exact, keep_alive)  # it was refused with all that went beside it
             if alone and self._attempt(alone, self._reference, keep_alive):
                 raise Stop(
-                    f"The dead-letter topic {self._topic} does not even take a reference",
+                    f"The dead-letter topic {self._topic} does not even take a reference; no offset was committed",
                     "Raise its max.message.bytes",
                 )
 
