@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-MOUNT = 'mount -t tmpfs -o size="$1" none "$0" && echo mounted && exec cat'
+MOUNT = 'mount -t tmpfs -o size="$1",mode=700 none "$0" && echo mounted && exec cat'
 
 
 @dataclass(frozen=True)

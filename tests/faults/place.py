@@ -2,6 +2,7 @@
 of it afterwards."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ from tests.services.mariadb import MariaDB
 DATABASE = "chat"
 OUTAGE = "The database: "
 """How each word of an outage begins, in what a worker writes to stderr."""
+
+INNODB_TRX_SECONDS = 0.15
+"""InnoDB renews innodb_trx only where nobody has read it for 0.1 s."""
 
 LEAST = "ferry"
 LEAST_PASSWORD = "no-secret"
@@ -97,10 +101,13 @@ class Place:
         self.assert_exact()
         return result
 
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Id and content of each row."""
+        return query(self.database, "SELECT id, data FROM chat_messages")
+
     def assert_exact(self) -> None:
         """Each line is one row with its content, and there is no dead letter."""
-        rows = query(self.database, "SELECT id, data FROM chat_messages")
-        assert sorted(rows) == sorted((f"id-{number}", data_of(number)) for number in range(self.sent))
+        assert sorted(self.rows()) == sorted((f"id-{number}", data_of(number)) for number in range(self.sent))
         assert records(self.brokers, f"{self.topic}.dlq") == []
 
     # -- what a side connection does ---------------------------------------------------------------------------------
@@ -133,9 +140,19 @@ class Place:
         """The ids of the sessions that are at a statement which fills the table."""
         return self.sessions("command = 'Query' AND LOCATE('INTO', info)")
 
-    def waits_for_a_row(self) -> bool:
-        """Whether a transaction waits for the lock of a row."""
-        return bool(self.mariadb.execute("SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"))
+    def transactions(self, where: str) -> list[int]:
+        """The ids of the sessions that have such a transaction open."""
+        time.sleep(INNODB_TRX_SECONDS)
+        rows = self.mariadb.execute(f"SELECT trx_mysql_thread_id FROM information_schema.innodb_trx WHERE {where}")  # noqa: S608
+        return [number for (number,) in rows]
+
+    def waits_for_a_row(self) -> list[int]:
+        """The ids of the sessions that wait for the lock of a row."""
+        return self.transactions("trx_state = 'LOCK WAIT'")
+
+    def half_done(self) -> list[int]:
+        """The ids of those that have changed rows before."""
+        return self.transactions("trx_state = 'LOCK WAIT' AND trx_rows_modified > 0")
 
     def status(self, name: str) -> int:
         """One of the server's counters."""

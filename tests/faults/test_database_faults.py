@@ -17,7 +17,8 @@ from tests.faults.place import DATABASE, OUTAGE, Place, outages
 from tests.services.mariadb import MariaDB
 
 LINES = 2_000
-WAYS = [pytest.param(1, id="load"), pytest.param(0, id="insert")]
+CHANGED = "trx_rows_modified > 0"
+WAYS = [pytest.param(1, id="load"), pytest.param(0, id="insert", marks=pytest.mark.long)]
 """Of local_infile: how a server takes rows."""
 
 LEAST_CONNECTIONS = 10
@@ -52,10 +53,12 @@ def test_database_killed_in_mid_batch_and_started_again_loses_and_doubles_nothin
     assert result.json["messages"] == place.sent
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("local_infile", WAYS)
 @pytest.mark.parametrize("how", ["KILL", "KILL QUERY"])
 def test_session_killed_in_mid_statement_stores_its_batch_once(place: Place, how: str, local_infile: int) -> None:
     place.set("local_infile", local_infile)
+    place.set("net_read_timeout", 2)  # so long does a killed LOAD DATA wait for the rest of its lines
     running = place.consume()
     with place.holding(1_500):
         place.fill(LINES)
@@ -68,19 +71,18 @@ def test_session_killed_in_mid_statement_stores_its_batch_once(place: Place, how
     place.end_well(running)
 
 
+@pytest.mark.long
 def test_session_killed_between_two_statements_of_a_batch_stores_the_batch_once(place: Place) -> None:
     place.set("local_infile", 0)  # a statement takes a thousand rows then, and a batch has many
     place.fill(30_000)
     running = place.consume("--batch-rows", "30000")
-    half_done = "SELECT trx_mysql_thread_id FROM information_schema.innodb_trx WHERE trx_rows_modified > 0"
-    running.wait_until(lambda: place.mariadb.execute(half_done), "a batch is under way")
+    running.wait_until(lambda: place.transactions(CHANGED), "a batch is under way")
     (worker,) = running.workers()
     os.kill(worker, signal.SIGSTOP)
     running.wait_until(lambda: not place.writing(), "no statement is under way")
-    ((session,),) = place.mariadb.execute(half_done)
-    assert count_rows(place.database) < place.sent, "the last batch was committed"
+    (session,) = place.transactions(CHANGED)
     place.mariadb.execute(f"KILL {session}")
-    wait_until(lambda: not place.mariadb.execute(half_done), "the batch is rolled back")
+    wait_until(lambda: not place.transactions(CHANGED), "the batch is rolled back")
     os.kill(worker, signal.SIGCONT)
     wait_for_outage(running, OUTAGE)
     place.end_well(running)
@@ -187,6 +189,7 @@ def test_worker_that_lost_its_connection_and_finds_no_free_one_keeps_its_batch(p
 # -- a server without room ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("local_infile", WAYS)
 def test_full_disk_under_the_database_keeps_the_batch_until_there_is_room(
     brokers: str, topic: str, group: str, server_directory: Path, ferry: Ferry, local_infile: int

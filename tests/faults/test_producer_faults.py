@@ -2,19 +2,16 @@
 
 import hashlib
 import json
-import os
 import random
 import signal
-import subprocess
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance.ferry import Ferry, ends, lines_of, message, values, wait_until
+from tests.faults.disk import small_disk
 from tests.faults.rig import create_topic, set_topic_config
 from tests.services.kafka import Kafka
 
@@ -149,43 +146,26 @@ def test_a_producer_killed_five_times_sends_every_line_and_leaves_no_gap(
     assert sum(arrived.values()) > 30_000  # something was in flight, and sent again
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A disk of 64 kB; skips the test for a user who may not mount one."""
-    folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], check=False, capture_output=True)
-    if made.returncode != 0:
-        refused = f"cannot mount a disk: {made.stderr.decode().strip()}"
-        pytest.fail(refused) if os.environ.get("CI") else pytest.skip(refused)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
 def test_a_full_disk_under_the_state_folder_stops_the_producer_and_keeps_the_old_checkpoint(
     kafka: Any, topic: str, tmp_path: Path
 ) -> None:
-    ferry = Ferry(tmp_path)
     log = tmp_path / "chat.jsonl"
     log.write_bytes(message(1) + b"\n")
     create_topic(kafka.brokers, topic, 2)
-    with small_disk(tmp_path / "s") as state:
-        sent = [log, "--brokers", kafka.brokers, "--topic", topic, "--state", state]
+    with small_disk(tmp_path / "s", "64k") as disk:
+        ferry = Ferry(tmp_path, within=disk.within)
+        sent = [log, "--brokers", kafka.brokers, "--topic", topic, "--state", disk.folder]
         ferry.run("produce", *sent)
-        (kept,) = state.glob("*.json")
+        (kept,) = disk.outside.glob("*.json")
         before = kept.read_bytes()
         with log.open("ab") as more:
             more.write(message(2) + b"\n")
-        filler = state / "filler"
-        with pytest.raises(OSError, match="No space left"):
-            filler.write_bytes(bytes(1 << 20))
-        assert "Cannot write the checkpoint" in ferry.run("produce", *sent, check=1).error
-        assert kept.read_bytes() == before
-        assert not kept.with_suffix(".new").exists()
-        filler.unlink()
+        with disk.filled():
+            assert "Cannot write the checkpoint" in ferry.run("produce", *sent, check=1).error
+            assert kept.read_bytes() == before
+            assert not kept.with_suffix(".new").exists()
         assert ferry.run("produce", *sent, "--json").json["lines"] == 1
-        assert offset_of(state) == log.stat().st_size
+        assert offset_of(disk.outside) == log.stat().st_size
     assert Counter(values(kafka.brokers, topic)) == {message(1): 1, message(2): 2}  # what was not written comes again
 
 

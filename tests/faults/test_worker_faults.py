@@ -205,9 +205,11 @@ def test_table_locked_for_longer_than_max_poll_interval_causes_no_rebalance_and_
         assert ids(database) == []
     running.wait_until(lambda: committed(brokers, group) == ENDS, "everything is committed")
     assert running.err.count("DEBUG partitions ") == moves, "the group was rebalanced"
+    sent += fill(brokers, topic, 100, start=LINES)
+    running.wait_until(lambda: sum(committed(brokers, group).values()) == LINES + 100, "fresh lines too")
     result = running.end(signal.SIGTERM)
     assert result.status == 143, result.err
-    assert (result.json["rows"], result.json["repeats"]) == (LINES, 0)
+    assert (result.json["rows"], result.json["repeats"], result.json["dead_letters"]) == (LINES + 100, 0, 0)
     assert sorted(ids(database)) == sorted(sent)
 
 
