@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
@@ -266,17 +266,27 @@ def set_topic_config(brokers: str, topic: str, name: str, value: int) -> None:
 
 def committed(brokers: str, group: str) -> dict[int, int]:
     """The group's committed offsets by partition, as the broker has them."""
+    _wait_for_coordinator(brokers, group)
     asked = ConsumerGroupTopicPartitions(group)
     admin = _admin(brokers)
-    deadline = time.monotonic() + SECONDS
-    while True:
-        try:
-            answer = admin.list_consumer_group_offsets([asked])[group].result()
-            break
-        except KafkaException as error:  # the first group of all: its coordinator is just coming up
-            if "COORDINATOR" not in error.args[0].name() or time.monotonic() > deadline:
-                raise
+    answer = admin.list_consumer_group_offsets([asked])[group].result()
     return {place.partition: place.offset for place in answer.topic_partitions or [] if place.offset >= 0}
+
+
+def _wait_for_coordinator(brokers: str, group: str) -> None:
+    """Return when the group has a coordinator that answers: the admin client crashes on one that loads."""
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": group, "log_level": 2})
+    deadline = time.monotonic() + SECONDS
+    try:
+        while True:
+            try:
+                consumer.committed([TopicPartition("any", 0)], timeout=5)
+            except KafkaException:
+                assert time.monotonic() < deadline, f"no coordinator of {group} after {SECONDS} s"
+            else:
+                return
+    finally:
+        consumer.close()
 
 
 def commit(brokers: str, group: str, topic: str, offsets: dict[int, int]) -> None:
