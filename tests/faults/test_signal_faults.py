@@ -145,6 +145,7 @@ def load_the_rest(place: Place, log: Path, stored: int) -> None:
     assert sorted(place.rows()) == sorted((f"id-{number}", data_of(number)) for number in range(LINES))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "status"), SIGNALS)
 def test_signal_while_the_database_has_a_batch_of_a_load_waits_for_it(
     loading: Place, log: Path, number: signal.Signals, status: int
