@@ -14,11 +14,12 @@ TRIES = 20
 
 _NO_LONGER_OURS = frozenset(
     [
-        *("ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "FENCED_MEMBER_EPOCH", "FENCED_INSTANCE_ID"),
+        *("UNKNOWN_MEMBER_ID", "FENCED_MEMBER_EPOCH", "FENCED_INSTANCE_ID", "GROUP_ID_NOT_FOUND"),
         *("_ASSIGNMENT_LOST", "_STATE"),
     ]
 )
-_ASK_AGAIN = frozenset(["STALE_MEMBER_EPOCH", "REBALANCE_IN_PROGRESS"])
+_ASK_AGAIN = frozenset(["STALE_MEMBER_EPOCH", "REBALANCE_IN_PROGRESS", "ILLEGAL_GENERATION"])
+"""The group moved on while the commit was on its way: what is still ours after the next look is taken then."""
 
 
 def commit(
@@ -28,16 +29,17 @@ def commit(
     epochs: dict[int, int | None],
     owned: Callable[[], Collection[int]],
     wait: Callable[[], None],
-) -> dict[int, int]:
+    tries: int = TRIES,
+) -> tuple[dict[int, int], dict[int, int]]:
     """Commit the offsets of those partitions that are `owned` at that moment; `wait` keeps the group's membership
-    between two tries. Returns those that the broker took.
+    between two tries.
 
     The broker refuses a member that is none any more, and that is forgotten here: the partition's next owner stores the
-    batch again, as a no-op. It does not look at which member owns which partition; so we do, before each try. Raises
-    `Stop` where the broker refuses for good.
+    batch again, as a no-op. It does not look at which member owns which partition; so we do, before each try. Returns
+    what the broker took, and what it does not take now, after so many tries. Raises `Stop` where it refuses for good.
     """
     taken: dict[int, int] = {}
-    for _ in range(TRIES):
+    for left in reversed(range(tries)):
         ours = owned()
         places = [
             _place(topic, partition, offset, epochs.get(partition))
@@ -46,12 +48,12 @@ def commit(
         ]
         done, again = _try(consumer, places)
         taken |= {partition: next_offsets[partition] for partition in done}
-        if not again:
-            return taken
         next_offsets = {partition: next_offsets[partition] for partition in again}
-        wait()
-    log.warning("The broker does not take the commit of partitions %s now; the next one will cover it", sorted(again))
-    return taken
+        if not next_offsets:
+            break
+        if left:
+            wait()
+    return taken, next_offsets
 
 
 def _place(topic: str, partition: int, offset: int, epoch: int | None) -> TopicPartition:

@@ -8,16 +8,24 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumer.batch import Batch, first_offsets
-from consumer.commits import commit
+from consumer.commits import TRIES, commit
+from consumer.identity import TopicIdentity
 from consumer.positions import committed, watermarks
 from schemas.errors import ChatferryError, Stop
-from schemas.kafka import translate
+from schemas.kafka import Settings, translate
 from schemas.reports import WorkerOrder
 
 log = logging.getLogger(__name__)
 
 HEAD_START_SECONDS = 1.0
 """How long a new client may ask for the topic: meanwhile nobody looks whether the worker should end."""
+
+NAME_SECONDS = 60.0
+"""How long another member of our static name is waited for: a killed one's is held for the group's session timeout,
+45 s by the broker's default."""
+
+NAME_PAUSE_SECONDS = 0.5
+OWED_SECONDS = 1.0
 
 HINT_SECONDS = 0.2
 HINT_FOR_SECONDS = 10.0
@@ -42,9 +50,18 @@ class Intake:
         self._closing = False
         self._waited = 0.0
         self._trouble: ChatferryError | None = None
+        self._taken: dict[int, int] = {}
+        self._owed: dict[int, int] = {}
+        self._owed_epochs: dict[int, int | None] = {}
+        self._next_payment = 0.0
+        self._name_deadline: float | None = None
         self._next_hint = 0.0
         self._last_hint = clock() + HINT_FOR_SECONDS
-        self._consumer = Consumer({**order.kafka, "error_cb": self._note})
+        self._consumer = self._new_client()
+        self._identity = TopicIdentity(order.kafka, order.topic, clock) if order.partitions is None else None
+
+    def _new_client(self) -> Consumer:
+        return Consumer({**self._order.kafka, **_own_name(self._order), "error_cb": self._note})
 
     def open(self) -> None:
         """Join the group, or take the partitions that the order names."""
@@ -85,8 +102,11 @@ class Intake:
         batch is to be thrown away: what it held of the other partitions comes again. Raises `Stop` for what the client
         reports about a partition.
         """
+        self._pay()
         self._resume()
         self._ask_for_fair_share()
+        if self._identity:
+            self._identity.check()
         records, ends, self._held, self._held_ends = self._held, self._held_ends, [], {}
         began, worked = self._clock(), time.thread_time()
         records += self._consume(count, seconds, ends)
@@ -134,6 +154,8 @@ class Intake:
 
     def _consume(self, count: int, seconds: float, ends: dict[int, int]) -> list[Message]:
         got = self._consumer.consume(count, seconds)
+        if any(_says(message, KafkaError.UNRELEASED_INSTANCE_ID) for message in got) and self._may_wait_for_name():
+            return []
         self._raise_trouble()
         records = []
         for message in got:
@@ -145,6 +167,22 @@ class Intake:
             elif isinstance(said := self._explain(error, message), Stop):
                 raise said
         return records
+
+    def _may_wait_for_name(self) -> bool:
+        """Try with a new client, as long as another member with our static name may be one that was killed."""
+        now = self._clock()
+        if self._name_deadline is None:
+            self._name_deadline = now + NAME_SECONDS
+            log.warning("Another member of the group has the name %s; waiting up to %d s for its end",
+                        _own_name(self._order)["group.instance.id"], NAME_SECONDS)  # fmt: skip
+        if self.owned or now > self._name_deadline:
+            return False
+        self._trouble = None
+        self._consumer.close()
+        time.sleep(NAME_PAUSE_SECONDS)
+        self._consumer = self._new_client()
+        self._subscribe()
+        return True
 
     def waited(self) -> float:
         """Seconds that went by in `take` without work, since this was asked before: waiting for records."""
@@ -163,6 +201,9 @@ class Intake:
 
     def _explain(self, error: KafkaError, message: Message) -> ChatferryError:
         place = f"{self._order.topic} partition {message.partition()}"
+        for cause in (KafkaError.FENCED_INSTANCE_ID, KafkaError.UNRELEASED_INSTANCE_ID):
+            if _says(message, cause):
+                return translate(KafkaError(cause).name(), KafkaError(cause).str(), f"Reading {self._order.topic}")
         return translate(error.name(), error.str(), f"Reading {place}")
 
     # -- who owns what -----------------------------------------------------------------------------------------------
@@ -199,6 +240,7 @@ class Intake:
         gone = {partition.partition for partition in partitions}
         self.owned -= gone
         self._revoked |= gone
+        self._owed = {partition: offset for partition, offset in self._owed.items() if partition not in gone}
         log.debug("partitions %s went, left %s", sorted(gone), sorted(self.owned))
 
     # -- waiting -----------------------------------------------------------------------------------------------------
@@ -222,12 +264,32 @@ class Intake:
 
     # -- offsets out ---------------------------------------------------------------------------------------------------
 
-    def commit(self, next_offsets: dict[int, int], epochs: dict[int, int | None]) -> dict[int, int]:
-        """Commit these offsets for the partitions that are still ours, and return what the broker took: see
-        `consumer.commits`."""
+    def commit(self, next_offsets: dict[int, int], epochs: dict[int, int | None]) -> None:
+        """Commit these offsets for the partitions that are still ours: see `consumer.commits`."""
         if self._order.partitions is not None:  # without a group there is nothing to come back to
-            return {}
-        return commit(self._consumer, self._order.topic, next_offsets, epochs, self.still_ours, self.keep_alive)
+            return
+        self._commit({**self._owed, **next_offsets}, {**self._owed_epochs, **epochs}, TRIES)
+        if self._owed:
+            log.warning("The broker does not take the commit of partitions %s now; it is tried again", [*self._owed])
+
+    def _commit(self, offsets: dict[int, int], epochs: dict[int, int | None], tries: int) -> None:
+        place = self._consumer, self._order.topic
+        self._owed = {}  # what is revoked meanwhile is looked at by `still_ours`
+        taken, left = commit(*place, offsets, epochs, self.still_ours, self.keep_alive, tries)
+        self._taken |= taken
+        self._owed = {partition: offset for partition, offset in left.items() if partition in self.still_ours()}
+        self._owed_epochs = epochs
+        self._next_payment = self._clock() + OWED_SECONDS
+
+    def _pay(self) -> None:
+        """Commit what the broker did not take before: on a quiet topic no later batch would cover it."""
+        if self._owed and self._clock() > self._next_payment:
+            self._commit(self._owed, self._owed_epochs, 1)
+
+    def taken(self) -> dict[int, int]:
+        """What the broker took since this was asked before: mostly nothing, or the batch that was just committed."""
+        taken, self._taken = self._taken, {}
+        return taken
 
     def still_ours(self) -> set[int]:
         """The partitions that were ours all the time: what came back meanwhile may have moved on elsewhere."""
@@ -252,3 +314,15 @@ class Intake:
         """Leave the group."""
         self._closing = True
         self._consumer.close()
+
+
+def _own_name(order: WorkerOrder) -> Settings:
+    """Static membership: the name that was given and the worker's number, since no two members may have one name."""
+    name = order.kafka.get("group.instance.id")
+    return {} if name is None else {"group.instance.id": f"{name}-{order.number}"}
+
+
+def _says(message: Message, cause: int) -> bool:
+    """Whether the message is the client's word of a fatal error with this cause, which only its text names."""
+    error = message.error()
+    return error is not None and (error.code() == cause or KafkaError(cause).str() in error.str())

@@ -101,6 +101,7 @@ class Worker:
             if revoked:
                 self._saving.forget(revoked)
                 self._next = self._new_batch()
+            self._tell_committed()  # what the broker did not take before
             if self._saving.done:
                 self._settle()
 
@@ -137,12 +138,15 @@ class Worker:
             BatchDone(self._order.number, batch.segments(), stored.rows, stored.repeats, self._saving.why, spent)
         )
         failpoints.reached(Place.WORKER_REPORTED)
-        taken = self._intake.commit(self._saving.next_offsets, batch.epochs)
+        self._intake.commit(self._saving.next_offsets, batch.epochs)
         failpoints.reached(Place.WORKER_COMMITTED)
         self._saving.release()
-        if taken:
-            self._report(Committed(self._order.number, taken))
+        self._tell_committed()
         self._watch.lap("committing")  # goes into the next report: this one is out before the commit, on purpose
+
+    def _tell_committed(self) -> None:
+        if taken := self._intake.taken():
+            self._report(Committed(self._order.number, taken))
 
     def _start_over(self) -> None:
         """Go back to where the batches in hand began."""

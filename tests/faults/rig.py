@@ -243,11 +243,11 @@ def _admin(brokers: str) -> AdminClient:
     return AdminClient({"bootstrap.servers": brokers, "log_level": 2})
 
 
-def create_topic(brokers: str, topic: str, partitions: int, **config: str | int) -> None:
+def create_topic(brokers: str, topic: str, partitions: int, replication_factor: int = 1, **config: str | int) -> None:
     """Make a topic; `config` with _ for a dot."""
     settings = {key.replace("_", "."): str(value) for key, value in config.items()}
     admin = _admin(brokers)
-    admin.create_topics([NewTopic(topic, partitions, replication_factor=1, config=settings)])[topic].result()
+    admin.create_topics([NewTopic(topic, partitions, replication_factor, config=settings)])[topic].result()
 
 
 def set_topic_config(brokers: str, topic: str, name: str, value: int) -> None:
@@ -275,18 +275,55 @@ def committed(brokers: str, group: str) -> dict[int, int]:
 
 def _wait_for_coordinator(brokers: str, group: str) -> None:
     """Return when the group has a coordinator that answers: the admin client crashes on one that loads."""
-    consumer = Consumer({"bootstrap.servers": brokers, "group.id": group, "log_level": 2})
+    positions(brokers, group, "any")
+
+
+def positions(brokers: str, group: str, topic: str) -> dict[int, int]:
+    """The group's committed offsets by partition, also while brokers come and go.
+
+    (AdminClient crashes when it asks a coordinator that is loading; the consumer's question does not.)
+    """
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": group, "log_level": 0})
+    asked = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
     deadline = time.monotonic() + SECONDS
     try:
         while True:
             try:
-                consumer.committed([TopicPartition("any", 0)], timeout=5)
+                return {place.partition: max(place.offset, 0) for place in consumer.committed(asked, timeout=5)}
             except KafkaException:
-                assert time.monotonic() < deadline, f"no coordinator of {group} after {SECONDS} s"
-            else:
-                return
+                if time.monotonic() > deadline:
+                    raise
     finally:
         consumer.close()
+
+
+def owners(brokers: str, group: str) -> dict[str, list[int]]:
+    """The partitions of each of the group's members, as the broker has assigned them."""
+    admin = _admin(brokers)
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            members = admin.describe_consumer_groups([group])[group].result().members
+        except KafkaException:  # its coordinator is not there yet
+            if time.monotonic() > deadline:
+                raise
+        else:
+            break
+    places = {member.member_id: member.assignment.topic_partitions if member.assignment else [] for member in members}
+    return {member: sorted(place.partition for place in theirs) for member, theirs in places.items()}
+
+
+def forget(brokers: str, group: str) -> None:
+    """Delete a group without members and its offsets, as their expiry does."""
+    admin = _admin(brokers)
+    admin.delete_consumer_groups([group])[group].result()
+
+
+def delete_topic(brokers: str, topic: str) -> None:
+    """Delete a topic, and return when it is gone."""
+    admin = _admin(brokers)
+    admin.delete_topics([topic])[topic].result()
+    wait_until(lambda: topic not in admin.list_topics(timeout=SECONDS).topics, f"{topic} is gone")
 
 
 def commit(brokers: str, group: str, topic: str, offsets: dict[int, int]) -> None:

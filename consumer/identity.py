@@ -1,0 +1,61 @@
+"""Whether the topic is still the one that the worker began with, or another that was made in its name."""
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._topic import TopicDescription
+
+from schemas.errors import Stop
+from schemas.kafka import Settings
+
+log = logging.getLogger(__name__)
+
+ASK_SECONDS = 1.0
+
+_OURS = ("bootstrap.servers", "log_level", "security.", "ssl.", "sasl.", "enable.ssl.", "debug", "socket.", "client.")
+"""What of a consumer's settings an admin client takes, too."""
+
+
+class TopicIdentity:
+    """Asks for the topic's id beside the work, and never waits for the answer.
+
+    The client follows a topic that is deleted and made anew without a word, and goes on at its old position: what lies
+    before that in the new topic would be skipped. A broker that does not tell ids, or not to us, is believed.
+    """
+
+    def __init__(self, settings: Settings, topic: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._topic = topic
+        self._clock = clock
+        self._admin = AdminClient({key: value for key, value in settings.items() if key.startswith(_OURS)})
+        self._next = 0.0
+        self._answer: Future[TopicDescription] | None = None
+        self._known: str | None = None
+
+    def check(self) -> None:
+        """Look at the last answer, and ask again now and then. Raises `Stop` where the topic is another one."""
+        if self._answer is not None and self._answer.done():
+            self._compare(self._answer)
+            self._answer = None
+        if self._answer is None and self._clock() >= self._next:
+            self._next = self._clock() + ASK_SECONDS
+            self._answer = self._admin.describe_topics(TopicCollection([self._topic]))[self._topic]
+
+    def _compare(self, answer: Future[TopicDescription]) -> None:
+        try:
+            told = str(answer.result().topic_id)
+        except KafkaException as error:  # away, or not there: that comes to light where it is read
+            log.debug("The broker does not tell the id of %s: %s", self._topic, error.args[0].str())
+            return
+        if self._known is None:
+            self._known = told
+        elif told != self._known:
+            raise Stop(
+                f"The topic {self._topic} was deleted and made anew while it was read: the group's offsets are those "
+                "of the old one",
+                "To read the new one from its beginning use another --group, or set the group's offsets on purpose "
+                "(kafka-consumer-groups --reset-offsets); what is in the table already is not doubled",
+            )

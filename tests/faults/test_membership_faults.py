@@ -1,0 +1,144 @@
+"""Members that come and go, with and without a name of their own (static membership), by both group protocols."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from tests.acceptance.ferry import Ferry, Running, count_rows, records
+from tests.faults.rig import PARTITIONS, fill, owners, positions
+from tests.faults.runs import assert_exact, consume
+
+PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
+
+
+def moves(log: str) -> int:
+    """How often partitions came to a worker or went, by the log of `consume -v`."""
+    return len(re.findall(r"DEBUG partitions \[\d.*\] (?:came|went)", log))
+
+
+class Pair:
+    """Two commands of one group, each with one worker; a partition has never two owners, and nothing committed is not
+    stored."""
+
+    def __init__(self, ferry: Ferry, place: tuple[str, str, str, str], protocol: str, names: tuple[str, ...]) -> None:
+        self._ferry = ferry
+        self._place = place
+        self._more = [f"-Xgroup.protocol={protocol}"]
+        self._names = names
+        self.lines = 0
+        self.runs = [self._start(number) for number in range(2)]
+        self._wait_for_balance()
+
+    def _start(self, number: int) -> Running:
+        name = [f"-Xgroup.instance.id={self._names[number]}"] if self._names else []
+        return consume(self._ferry, *self._place, *self._more, *name)
+
+    def check(self) -> None:
+        """What holds at all times."""
+        brokers, topic, group, database = self._place
+        owned = [partition for theirs in owners(brokers, group).values() for partition in theirs]
+        assert len(owned) == len(set(owned)), f"a partition with two owners: {owned}"
+        assert sum(positions(brokers, group, topic).values()) <= count_rows(database)
+
+    def feed(self, lines: int = 1_000) -> None:
+        """More lines on the topic."""
+        fill(*self._place[:2], lines, start=self.lines)
+        self.lines += lines
+
+    def settled(self) -> bool:
+        """Whether everything is committed."""
+        self.check()
+        brokers, topic, group, _ = self._place
+        return sum(positions(brokers, group, topic).values()) == self.lines
+
+    def restart(self, number: int) -> None:
+        """End one of the two in its orderly way, and start it again, with lines before, between and after."""
+        self.feed()
+        assert self.runs[number].end(signal.SIGTERM).status == 143
+        self.feed()
+        self.runs[number] = self._start(number)
+        self._wait_for_balance()
+        self.feed()
+
+    def _wait_for_balance(self) -> None:
+        def balanced() -> bool:
+            self.check()
+            return sorted(map(len, owners(*self._place[0:3:2]).values())) == [1] * PARTITIONS
+
+        self.runs[0].wait_until(balanced, "each has a partition")
+
+
+@pytest.mark.long
+@PROTOCOLS
+@pytest.mark.parametrize("static", [False, True], ids=["dynamic", "static"])
+def test_rolling_restart_loses_and_doubles_nothing_and_a_partition_has_one_owner_at_all_times(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry, protocol: str, *, static: bool
+) -> None:
+    pair = Pair(ferry, (brokers, topic, group, database), protocol, ("a", "b") if static else ())
+    pair.feed()
+    pair.runs[0].wait_until(pair.settled, "both are at work")
+    for number in (0, 1, 0, 1):
+        other = pair.runs[1 - number]
+        before = moves(other.err)
+        pair.restart(number)
+        other.wait_until(pair.settled, "everything is committed")
+        moved = moves(other.err) - before
+        assert moved == 0 if static else moved > 0, f"the other's partitions moved {moved} times"
+    for run in pair.runs:
+        result = run.end(signal.SIGTERM)
+        assert result.status == 143, result.err
+    assert_exact(database, pair.lines)
+    assert records(brokers, f"{topic}.dlq") == []
+
+
+@pytest.mark.parametrize("protocol", [pytest.param("consumer", marks=pytest.mark.long), "classic"])
+def test_second_member_of_one_static_name_or_the_first_leaves_loudly_and_the_other_works_on(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry, protocol: str
+) -> None:
+    more = [f"-Xgroup.protocol={protocol}", "-Xgroup.instance.id=twin"]
+    runs = [consume(ferry, brokers, topic, group, database, *more)]
+    fill(brokers, topic, 100)
+    runs[0].wait_until(lambda: sum(positions(brokers, group, topic).values()) == 100, "everything is committed")
+    runs.append(consume(ferry, brokers, topic, group, database, *more))
+    ended = 0 if protocol == "classic" else 1  # the classic protocol lets the newcomer in, the new one the elder stay
+    result = runs[ended].wait(90)
+    assert result.status == 1
+    assert "Another live member has this group.instance.id: give each its own" in result.err
+    assert "Traceback" not in result.err
+    fill(brokers, topic, 100, start=100)
+    runs[1 - ended].wait_until(lambda: sum(positions(brokers, group, topic).values()) == 200, "the other works on")
+    assert runs[1 - ended].end(signal.SIGTERM).status == 143
+    assert_exact(database, 200)
+
+
+@PROTOCOLS
+def test_workers_of_one_command_with_a_static_name_do_not_put_each_other_out(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry, protocol: str
+) -> None:
+    more = [f"-Xgroup.protocol={protocol}", "-Xgroup.instance.id=host"]
+    running = consume(ferry, brokers, topic, group, database, *more, workers=2)
+    running.wait_until(lambda: sorted(map(len, owners(brokers, group).values())) == [1, 1], "each has a partition")
+    fill(brokers, topic, 100)
+    running.wait_until(lambda: sum(positions(brokers, group, topic).values()) == 100, "everything is committed")
+    assert running.end(signal.SIGTERM).status == 143
+    assert_exact(database, 100)
+
+
+@PROTOCOLS
+def test_static_worker_killed_is_followed_by_one_of_its_name(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry, protocol: str
+) -> None:
+    more = [f"-Xgroup.protocol={protocol}", "-Xgroup.instance.id=host"]
+    running = consume(ferry, brokers, topic, group, database, *more)
+    fill(brokers, topic, 100)
+    running.wait_until(lambda: sum(positions(brokers, group, topic).values()) == 100, "everything is committed")
+    (worker,) = running.workers()
+    os.kill(worker, signal.SIGKILL)
+    fill(brokers, topic, 100, start=100)
+    running.wait_until(lambda: sum(positions(brokers, group, topic).values()) == 200, "its heir works on")
+    result = running.end(signal.SIGTERM)
+    assert result.status == 143, result.err
+    assert "was ended by signal 9: another takes its place" in result.err
+    assert_exact(database, 200)

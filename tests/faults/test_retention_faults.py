@@ -1,0 +1,92 @@
+"""Offsets that are gone, records that are gone, a topic that is another one of the same name: no silent skip."""
+
+import pytest
+from confluent_kafka import KafkaException
+
+from tests.acceptance.ferry import Ferry, count_rows, ends, wait_until
+from tests.faults.rig import LINES, PARTITIONS, committed, create_topic, delete_records, delete_topic, fill, forget, ids
+from tests.faults.runs import assert_exact, consume
+
+SMALL_STEPS = ["--batch-rows", "50", *(f"-X{s}" for s in ("queued.min.messages=1", "fetch.message.max.bytes=5000"))]
+"""So that a worker has fetched but little of what it has not stored."""
+
+
+def recreate(brokers: str, topic: str) -> None:
+    """Delete the topic and make another of its name."""
+    delete_topic(brokers, topic)
+    create_topic(brokers, topic, PARTITIONS)
+
+    def there() -> bool:
+        try:
+            return ends(brokers, topic) == {0: 0, 1: 0}
+        except KafkaException:  # its leaders are not chosen yet
+            return False
+
+    wait_until(there, "the new topic is there")
+
+
+def test_expired_offsets_repeat_everything_and_skip_nothing(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry
+) -> None:
+    fill(brokers, topic)
+    consume(ferry, brokers, topic, group, database, "--until-end").wait()
+    assert sum(committed(brokers, group).values()) == LINES
+    forget(brokers, group)
+    assert committed(brokers, group) == {}
+    fill(brokers, topic, 100, start=LINES)
+    result = consume(ferry, brokers, topic, group, database, "--until-end").wait()
+    assert (result.status, result.json["rows"], result.json["repeats"]) == (0, 100, LINES), result.err
+    assert_exact(database, LINES + 100)
+
+
+def test_records_deleted_under_a_working_consumer_stop_it_with_a_clear_error(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry
+) -> None:
+    lines = 40_000
+    fill(brokers, topic, lines)
+    running = consume(ferry, brokers, topic, group, database, *SMALL_STEPS)
+    running.wait_until(lambda: count_rows(database) > 0, "the first rows are there")
+    delete_records(brokers, topic, {0: lines // 2, 1: lines // 2})
+    fill(brokers, topic, 100, start=lines)
+    result = running.wait()
+    assert result.status == 1
+    assert "Records were deleted before they were read" in result.error
+    stored = ids(database)
+    assert len(stored) < lines, "the consumer was done before"
+    assert not {f"id-{number}" for number in range(lines, lines + 100)} & set(stored), "the gap was skipped"
+    assert sum(committed(brokers, group).values()) <= len(stored)
+
+
+def test_topic_recreated_while_the_consumer_is_away_is_read_from_its_beginning(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry
+) -> None:
+    fill(brokers, topic)
+    consume(ferry, brokers, topic, group, database, "--until-end").wait()
+    assert sum(committed(brokers, group).values()) == LINES
+    recreate(brokers, topic)
+    fill(brokers, topic, 2 * LINES, start=LINES)
+    result = consume(ferry, brokers, topic, group, database, "--until-end").wait()
+    assert (result.status, result.json["rows"]) == (0, 2 * LINES), result.err
+    assert_exact(database, 3 * LINES)
+
+
+@pytest.mark.parametrize("longer", [False, True], ids=["shorter", "longer"])
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_topic_recreated_under_a_working_consumer_is_told_and_nothing_of_it_is_skipped(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry, protocol: str, *, longer: bool
+) -> None:
+    fill(brokers, topic)
+    running = consume(ferry, brokers, topic, group, database, f"-Xgroup.protocol={protocol}")
+    running.wait_until(lambda: sum(committed(brokers, group).values()) == LINES, "everything is committed")
+    recreate(brokers, topic)
+    more = 2 * LINES if longer else 100
+    fill(brokers, topic, more, start=LINES)
+    result = running.wait()
+    assert result.status == 1
+    assert "made anew" in result.error
+    assert "--reset-offsets" in result.error
+    assert "Traceback" not in result.err
+    forget(brokers, group)  # what the error names
+    again = consume(ferry, brokers, topic, group, database, "--until-end").wait()
+    assert again.status == 0, again.err
+    assert_exact(database, LINES + more)
