@@ -29,11 +29,11 @@ from zipfile import ZipFile
 
 import pytest
 import yaml
-from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 from sqlalchemy import make_url
 
 from benchmarks.generate import Row, digest_rows, expected_rows, generate
+from tests.acceptance.ferry import committed
 from tests.services.kafka import GivenKafka, Kafka
 from tests.services.mariadb import Databases, GivenMariaDB, MariaDB
 from tests.services.process import free_port
@@ -228,12 +228,6 @@ def sharing_members(admin: AdminClient, group: str) -> int:
     return sum(bool(member.assignment and member.assignment.topic_partitions) for member in described.members)
 
 
-def committed(admin: AdminClient, group: str) -> int:
-    """The sum of the group's committed offsets."""
-    answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(timeout=10)
-    return sum(max(partition.offset, 0) for partition in answer.topic_partitions)
-
-
 def table_rows(server: Databases, database: str) -> list[Row]:
     """All rows of the table."""
     columns = "`id`, `from`, `type`, `site_id`, CAST(`timestamp` AS CHAR), `data`"
@@ -265,7 +259,9 @@ def test_services_carry_a_log_into_the_table_and_two_consumers_share_it(
     try:
         wait_until(lambda: count_rows(mariadb, database) >= expected.rows, "all rows in the table", consumers)
         wait_until(lambda: sharing_members(admin, group) == 2, "two consumers with partitions", consumers)
-        wait_until(lambda: committed(admin, group) == expected.lines, "all offsets committed", consumers)
+        wait_until(
+            lambda: sum(committed(stage.brokers, group).values()) == expected.lines, "all offsets committed", consumers
+        )
         for consumer in consumers:
             consumer.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + grace

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
 from benchmarks.generate import digest_rows, expected_rows, generate, parse
@@ -20,6 +19,7 @@ from tests.acceptance.ferry import (
     Ferry,
     Running,
     command_line,
+    committed,
     count_rows,
     create_topic,
     lines_of,
@@ -57,9 +57,7 @@ class Place:
 
     def committed(self) -> int:
         """The sum of the group's committed offsets."""
-        asked = [ConsumerGroupTopicPartitions(self._group)]
-        answer = self._admin.list_consumer_group_offsets(asked)[self._group].result(timeout=10)
-        return sum(max(partition.offset, 0) for partition in answer.topic_partitions)
+        return sum(committed(self.brokers, self._group).values())
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 import pymysql
 from sqlalchemy import make_url
 
-from tests.acceptance.ferry import Ferry, Result, Running, count_rows, message, publish, query, records
-from tests.faults.rig import PARTITIONS, committed
+from tests.acceptance.ferry import Ferry, Result, Running, committed, count_rows, message, publish, query, records
+from tests.faults.rig import PARTITIONS
 from tests.services.mariadb import MariaDB
 
 DATABASE = "chat"

@@ -264,20 +264,6 @@ def set_topic_config(brokers: str, topic: str, name: str, value: int) -> None:
     wait_until(holds, f"{name} of {topic} is {value}")
 
 
-def committed(brokers: str, group: str) -> dict[int, int]:
-    """The group's committed offsets by partition, as the broker has them."""
-    _wait_for_coordinator(brokers, group)
-    asked = ConsumerGroupTopicPartitions(group)
-    admin = _admin(brokers)
-    answer = admin.list_consumer_group_offsets([asked])[group].result()
-    return {place.partition: place.offset for place in answer.topic_partitions or [] if place.offset >= 0}
-
-
-def _wait_for_coordinator(brokers: str, group: str) -> None:
-    """Return when the group has a coordinator that answers: the admin client crashes on one that loads."""
-    positions(brokers, group, "any")
-
-
 def positions(brokers: str, group: str, topic: str) -> dict[int, int]:
     """The group's committed offsets by partition, also while brokers come and go.
 

@@ -14,8 +14,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
-from tests.acceptance.ferry import Ferry, count_rows, message, publish, records, wait_until
-from tests.faults.rig import committed, create_topic, set_topic_config
+from tests.acceptance.ferry import Ferry, committed, count_rows, message, publish, records, wait_until
+from tests.faults.rig import create_topic, set_topic_config
 from tests.services.kafka import GivenKafka, Kafka
 
 TOPIC, DEAD, GROUP = "chat", "chat.dlq", "guarded"

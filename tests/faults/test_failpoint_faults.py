@@ -10,8 +10,7 @@ import pytest
 
 from benchmarks.generate import Expected, digest, digest_rows, generate, read
 from terminal.failpoints import VARIABLE, Place
-from tests.acceptance.ferry import Ferry, lines_of, records, table_rows
-from tests.faults.rig import committed
+from tests.acceptance.ferry import Ferry, committed, lines_of, records, table_rows
 
 LINES = 6_000
 WORKER_PLACES = (Place.WORKER_STORED, Place.WORKER_DEAD_LETTERS, Place.WORKER_REPORTED, Place.WORKER_COMMITTED)

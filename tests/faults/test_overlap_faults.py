@@ -12,8 +12,18 @@ import pymysql
 import pytest
 from sqlalchemy import make_url
 
-from tests.acceptance.ferry import Ferry, command_line, count_rows, message, publish, query, records, wait_until
-from tests.faults.rig import LINES, PARTITIONS, Fault, WorkerProcess, committed, fill, ids, second, worker_order
+from tests.acceptance.ferry import (
+    Ferry,
+    command_line,
+    committed,
+    count_rows,
+    message,
+    publish,
+    query,
+    records,
+    wait_until,
+)
+from tests.faults.rig import LINES, PARTITIONS, Fault, WorkerProcess, fill, ids, second, worker_order
 from tests.services.mariadb import MariaDB
 
 INDEXES = (

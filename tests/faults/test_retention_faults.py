@@ -3,8 +3,8 @@
 import pytest
 from confluent_kafka import KafkaException
 
-from tests.acceptance.ferry import Ferry, count_rows, ends, wait_until
-from tests.faults.rig import LINES, PARTITIONS, committed, create_topic, delete_records, delete_topic, fill, forget, ids
+from tests.acceptance.ferry import Ferry, committed, count_rows, ends, wait_until
+from tests.faults.rig import LINES, PARTITIONS, create_topic, delete_records, delete_topic, fill, forget, ids
 from tests.faults.runs import assert_exact, consume
 
 SMALL_STEPS = ["--batch-rows", "50", *(f"-X{s}" for s in ("queued.min.messages=1", "fetch.message.max.bytes=5000"))]

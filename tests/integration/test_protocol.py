@@ -10,8 +10,8 @@ import pytest
 from consumer.client import consumer_settings
 from consumer.protocol import offers_kip_848
 from ops.broker import embedded_broker
-from tests.acceptance.ferry import Ferry, count_rows, message, publish
-from tests.faults.rig import committed, create_topic
+from tests.acceptance.ferry import Ferry, committed, count_rows, message, publish
+from tests.faults.rig import create_topic
 from tests.services.kafka import Kafka
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.generate import Expected, digest, digest_rows, generate, read
-from tests.acceptance.ferry import Ferry, Result, ends, lines_of, message, records, table_rows, wait_until
-from tests.faults.rig import committed
+from tests.acceptance.ferry import Ferry, Result, committed, ends, lines_of, message, records, table_rows, wait_until
 from tests.torture.faults import Faults, Undo
 from tests.torture.fleet import Service, WillNotWork
 from tests.torture.schedule import BAD, REPEATS, Round
