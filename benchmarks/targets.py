@@ -131,7 +131,8 @@ def core_seconds(suite: str, *names: str) -> Callable[[Measures], str]:
 
 MILLION = 1_000_000
 ENDS = ("end to end", "end to end, large", "memory")
-LOAD, CONSUME = "chatferry load", "chatferry consume"
+LOAD, CONSUME, PRODUCE, KCAT = "chatferry load", "chatferry consume", "chatferry produce", "kcat -P -l"
+PARSE_ONLY = "parsing-bound: a store that accepts at once"
 BEST = "best limit"
 LONGEST_LIMIT = "best limit: runs of 1,000,000"
 
@@ -152,19 +153,34 @@ TARGETS = [
         note=core_seconds("end to end, large", LOAD, LONGEST_LIMIT),
     ),
     Target("1 M lines, of the best limit", 0.55, "x", ratio("end to end", LOAD, BEST), lines=MILLION),
-    Target("1 M lines, over the article's program", 10, "x", ratio("end to end", LOAD, "article"), lines=MILLION),
-    Target("producer over kcat, 10 M lines", 1.0, "x", ratio("producer alone, large", "chatferry produce", "kcat")),
+    Target(
+        "1 M lines, over the article's program",
+        10,
+        "x",
+        ratio("end to end", LOAD, "article"),
+        note=core_seconds("end to end", LOAD, "article"),
+        lines=MILLION,
+    ),
+    Target(
+        "producer over kcat, 10 M lines",
+        1.0,
+        "x",
+        ratio("producer alone, large", PRODUCE, "kcat"),
+        note=core_seconds("producer alone, large", PRODUCE, KCAT),
+    ),
     Target(
         "producer over kcat, 1 M lines, with both starts",
         1.0,
         "x",
-        ratio("producer alone", "chatferry produce", "kcat"),
+        ratio("producer alone", PRODUCE, "kcat"),
+        note=core_seconds("producer alone", PRODUCE, KCAT),
     ),
     Target(
         "consumer over Connect, insert",
         2,
         "x",
         ratio("consumer alone", CONSUME, "Kafka Connect, Debezium, insert"),
+        note=core_seconds("consumer alone", CONSUME, "Kafka Connect, Debezium, insert"),
         lines=MILLION,
     ),
     Target(
@@ -172,20 +188,41 @@ TARGETS = [
         4,
         "x",
         ratio("consumer alone", CONSUME, "Kafka Connect, Debezium, upsert"),
+        note=core_seconds("consumer alone", CONSUME, "Kafka Connect, Debezium, upsert"),
         lines=MILLION,
     ),
-    Target("consumer over Benthos", 3, "x", ratio("consumer alone", CONSUME, "Benthos"), lines=MILLION),
-    Target("consumer over rsyslog", 3, "x", ratio("consumer alone", CONSUME, "rsyslog"), lines=MILLION),
-    Target("consumer over Quix Streams", 3, "x", ratio("consumer alone", CONSUME, "Quix"), lines=MILLION),
-    Target("consumer over jq | LOAD DATA", 1.3, "x", ratio("consumer alone", CONSUME, "jq"), lines=MILLION),
+    *(
+        Target(
+            f"consumer over {name}",
+            bound,
+            "x",
+            ratio("consumer alone", CONSUME, prefix),
+            note=core_seconds("consumer alone", CONSUME, measure),
+            lines=MILLION,
+        )
+        for name, bound, prefix, measure in (
+            ("Benthos", 3, "Benthos", "Benthos"),
+            ("rsyslog", 3, "rsyslog", "rsyslog"),
+            ("Quix Streams", 3, "Quix", "Quix Streams, 2 processes"),
+            ("jq | LOAD DATA", 1.3, "jq", "jq | LOAD DATA"),
+        )
+    ),
     Target(
         "worker CPU a line, without the database",
         2.0,
         "us",
-        cpu("what holds it back", "parsing-bound: a store that accepts at once", "workers"),
+        cpu("what holds it back", PARSE_ONLY, "workers"),
         at_most=True,
+        note=core_seconds("what holds it back", PARSE_ONLY),
     ),
-    Target("producer CPU a line", 1.2, "us", cpu("producer alone, large", "chatferry produce", "main"), at_most=True),
+    Target(
+        "producer CPU a line",
+        1.2,
+        "us",
+        cpu("producer alone, large", PRODUCE, "main"),
+        at_most=True,
+        note=core_seconds("producer alone, large", PRODUCE, KCAT),
+    ),
     Target("memory of produce", 150, "MB", peak("main", ["producer alone", "producer alone, large"]), at_most=True),
     Target("memory of load's first process, producer and supervisor", 150, "MB", peak("main", ENDS), at_most=True),
     Target("a worker's memory", 256, "MB", peak("workers", ENDS), at_most=True),
