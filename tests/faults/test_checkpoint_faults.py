@@ -91,9 +91,9 @@ def digit_changed(content: bytes) -> bytes:
     [
         pytest.param(lambda _: b"", id="empty"),
         pytest.param(lambda content: content[: len(content) // 2], id="torn"),
-        pytest.param(lambda content: content[:-1], id="torn at its last byte"),
-        pytest.param(lambda content: bytes(len(content)), id="zeros"),
-        pytest.param(lambda content: content + content, id="twice"),
+        pytest.param(lambda content: content[:-1], id="torn at its last byte", marks=pytest.mark.long),
+        pytest.param(lambda content: bytes(len(content)), id="zeros", marks=pytest.mark.long),
+        pytest.param(lambda content: content + content, id="twice", marks=pytest.mark.long),
         pytest.param(digit_changed, id="another offset"),
     ],
 )
@@ -108,6 +108,7 @@ def test_checkpoint_past_the_end_of_a_log_that_was_cut_has_what_is_left_sent_aga
     produced.assert_sent_again("truncated")
 
 
+@pytest.mark.long
 def test_checkpoint_of_another_log_has_every_line_sent_again(produced: Produced, tmp_path: Path) -> None:
     ours = produced.checkpoint
     other = tmp_path / "other.jsonl"
@@ -188,6 +189,7 @@ def test_second_producer_is_refused_under_every_name_of_the_log_and_of_the_state
     assert Counter(values(produced.brokers, produced.topic)) == Counter(lines_of(produced.log))
 
 
+@pytest.mark.long
 def test_two_producers_with_state_folders_of_their_own_send_all_twice_and_the_table_takes_it_once(
     produced: Produced, database: str, group: str, tmp_path: Path
 ) -> None:

@@ -143,6 +143,7 @@ def take_every_connection(place: Place, database: str, held: ExitStack) -> None:
         place.connect(database)
 
 
+@pytest.mark.long
 def test_database_without_a_free_connection_is_told_at_the_start(place: Place) -> None:
     database = place.least_database()
     place.set("max_connections", LEAST_CONNECTIONS)

@@ -22,6 +22,7 @@ KIP_848 = ["-Xmax.poll.interval.ms=46000"]
 """The client takes nothing below its session timeout, and with the new protocol that is 45 s."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("local_infile", WAYS)
 def test_lock_wait_timeout_undoes_the_whole_batch_which_is_tried_again_until_the_lock_is_gone(
     place: Place, local_infile: int
@@ -54,6 +55,7 @@ def test_deadlock_undoes_the_whole_batch_which_is_tried_again(place: Place, loca
     place.end_well(running)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("local_infile", WAYS)
 def test_deadlock_that_ends_the_other_one_is_not_noticed(place: Place, local_infile: int) -> None:
     place.set("local_infile", local_infile)
