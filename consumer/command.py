@@ -14,7 +14,7 @@ from consumer.insight import Circumstances
 from consumer.protocol import offers_kip_848
 from consumer.run import Run
 from consumer.stores.engine import make_engine
-from consumer.stores.indexes import ALWAYS, NEVER, Deferral, build, deferred
+from consumer.stores.indexes import ALWAYS, Deferral, build, deferred
 from consumer.stores.opening import check, first_contact
 from consumer.supervisor import prepare_workers
 from consumer.tally import Tally
@@ -76,7 +76,7 @@ def consume(**given: Any) -> int:
         len(view.partitions),
         len(os.sched_getaffinity(0)),
         one_writer,
-        may_defer=bool(given["until_end"]) and not indexes.off and given["defer_indexes"] != NEVER,
+        may_defer=indexes.might,
         building_seconds=indexes.building_seconds,
         batch_rows=order.batch_rows,
     )

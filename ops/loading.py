@@ -14,7 +14,7 @@ from consumer.command import BATCH_SETTINGS, worker_count
 from consumer.dead_letters import dead_letter_settings
 from consumer.insight import Circumstances, Insight
 from consumer.stores.engine import make_engine
-from consumer.stores.indexes import NEVER, Deferral, deferred
+from consumer.stores.indexes import Deferral, deferred
 from consumer.stores.opening import first_contact
 from consumer.supervisor import Supervisor
 from consumer.tally import Tally
@@ -168,7 +168,7 @@ class Load:
             len(self._starts),
             len(os.sched_getaffinity(0)),
             one_writer=self._engine.dialect.name == "sqlite",
-            may_defer=not self.indexes.off and self._given["defer_indexes"] != NEVER,
+            may_defer=self.indexes.might,
             building_seconds=self.indexes.building_seconds,
             batch_rows=self._given["batch_rows"],
         )

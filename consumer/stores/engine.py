@@ -25,15 +25,7 @@ _DOWN = frozenset(
         *(2002, 2003, 2006, 2013, 2055, 1053, 1317, 1927, 4031),  # gone, killed, shutting down
         *(1040, 1129, 1203, 1226, 1041),  # too many connections, memory
         *(1021, 1114, 1290, 1792, 1836, 3100, 1028, 1036, 1026, 1878),  # disk full, read-only
-        *(
-            1030,
-            1020,
-            1037,
-            1038,
-            1047,
-            1135,
-            1206,
-        ),  # its engine, memory, threads, locks; a Galera node that is not ready
+        *(1030, 1020, 1037, 1038, 1047, 1135, 1206),  # its engine, memory, threads, locks; a Galera node not ready
         *(1158, 1159, 1160, 1161, 1180, 1969, 3024, 1412, 1637),  # network, time limits, passing conflicts
         *(1205, 1213),  # lock wait timeout, deadlock
     ]

@@ -50,6 +50,8 @@ class Deferral:
 
     off: bool = False
     """They were not there while rows went in."""
+    might: bool = False
+    """They were there, though they need not have been: `always`, and the rights, would have left them off."""
     building_seconds: float = 0.0
     """How long it took to build them at the end."""
     problem: Stop | None = None
@@ -68,7 +70,7 @@ def deferred(engine: Engine, mode: str, complete: Callable[[], bool]) -> Iterato
         left = missing(connection)
         if not left and mode != NEVER and (mode == ALWAYS or _is_empty(connection)):
             left = _drop(connection)
-    deferral = Deferral(off=bool(left))
+    deferral = Deferral(off=bool(left), might=not left and mode != NEVER)
     failpoints.reached(Place.INDEXES_DROPPED)
     done = False
     try:

@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from sqlalchemy import create_engine, make_url
 
-from benchmarks.generate import Row
+from benchmarks.generate import Row, read
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "examples" / "chat.jsonl"
@@ -378,6 +378,13 @@ def count_rows(url: str) -> int:
 def lines_of(log: Path) -> list[bytes]:
     """The lines of a log that are not blank, without newlines."""
     return [line for line in log.read_bytes().split(b"\n") if line.strip()]
+
+
+def bad_lines(log: Path) -> list[bytes]:
+    """The bad lines of a log, by the independent reader's judgement."""
+    with log.open("rb") as lines:
+        pairs = zip(read(log), lines, strict=True)
+        return [line.rstrip(b"\n").removesuffix(b"\r") for (kind, _), line in pairs if kind == "bad"]
 
 
 def message(number: int, data: str = "hello", **more: Any) -> bytes:

@@ -17,6 +17,7 @@ from tests.acceptance.ferry import (
     SAMPLE,
     Ferry,
     Running,
+    bad_lines,
     children,
     command_line,
     count_rows,
@@ -46,13 +47,6 @@ def kept_dead_letters(path: Path) -> list[bytes]:
         entry["line"].encode() if "line" in entry else base64.b64decode(entry["line_base64"], validate=True)
         for entry in entries
     ]
-
-
-def bad_lines(log: Path) -> list[bytes]:
-    """The bad lines of a log, by the independent reader's judgement."""
-    with log.open("rb") as lines:
-        pairs = zip(read(log), lines, strict=True)
-        return [line.rstrip(b"\n").removesuffix(b"\r") for (kind, _), line in pairs if kind == "bad"]
 
 
 def parts(account: dict[str, Any]) -> dict[str, Any]:

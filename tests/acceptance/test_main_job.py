@@ -10,8 +10,8 @@ from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
 
-from benchmarks.generate import Expected, digest_rows, expected_rows, generate, read
-from tests.acceptance.ferry import Ferry, Record, Result, count_rows, ends, lines_of, records, table_rows
+from benchmarks.generate import Expected, digest_rows, expected_rows, generate
+from tests.acceptance.ferry import Ferry, Record, Result, bad_lines, count_rows, ends, lines_of, records, table_rows
 from tests.services.kafka import GivenKafka, Kafka
 
 LINES = 50_000
@@ -51,12 +51,6 @@ class Job:
         files = list(self.state.glob("*.json"))
         assert len(files) <= 1
         return int(json.loads(files[0].read_bytes())["offset"]) if files else 0
-
-    def bad_lines(self) -> set[bytes]:
-        """The bad lines of the log, by the independent reader's judgement."""
-        kinds = (kind for kind, _ in read(self.log))
-        with self.log.open("rb") as lines:
-            return {line.rstrip(b"\n") for kind, line in zip(kinds, lines, strict=True) if kind == "bad"}
 
 
 def produce_with_a_kill(job: Job) -> None:
@@ -100,7 +94,7 @@ def consume_with_a_kill(job: Job) -> Result:
 
 def assert_dead_letters_are_the_bad_lines(job: Job, arrived: Sequence[Record]) -> None:
     """Byte for byte, each with the place that it came from, and none of those places left out."""
-    bad = job.bad_lines()
+    bad = set(bad_lines(job.log))
     assert len(bad) == job.expected.bad
     by_place = {(record.partition, record.offset): record.value for record in arrived}
     letters = records(job.brokers, f"{job.topic}.dlq")
@@ -141,7 +135,7 @@ def test_producer_and_worker_killed_in_the_middle_and_the_table_equals_the_log(
     account = ended.json
     assert account["messages"] == len(arrived)
     assert account["messages"] == account["rows"] + account["repeats"] + account["dead_letters"]
-    assert account["dead_letters"] == sum(copies[line] for line in job.bad_lines())
+    assert account["dead_letters"] == sum(copies[line] for line in set(bad_lines(job.log)))
     rows = table_rows(mysql_url)
     assert len(rows) == len({row[0] for row in rows}) == expected.rows
     assert digest_rows(rows) == digest_rows(expected_rows(log))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.generate import Expected, digest, digest_rows, generate, read
+from benchmarks.generate import Expected, digest, digest_rows, generate
 from terminal.failpoints import VARIABLE, Place
-from tests.acceptance.ferry import Ferry, committed, lines_of, records, table_rows
+from tests.acceptance.ferry import Ferry, bad_lines, committed, lines_of, records, table_rows
 
 LINES = 6_000
 WORKER_PLACES = (Place.WORKER_STORED, Place.WORKER_DEAD_LETTERS, Place.WORKER_REPORTED, Place.WORKER_COMMITTED)
@@ -45,12 +45,6 @@ def failpoint(place: Place, marker: Path, count: int = 1) -> Mapping[str, str]:
     return {VARIABLE: f"{place}:kill:{count}:{marker}"}
 
 
-def bad_lines(log: Path) -> set[bytes]:
-    """The bad lines of the log, by the independent reader's judgement."""
-    kinds = [kind for kind, _ in read(log)]
-    return {line for kind, line in zip(kinds, lines_of(log), strict=True) if kind == "bad"}
-
-
 @pytest.mark.parametrize("place", WORKER_PLACES)
 def test_worker_killed_at_a_place_of_its_loop_repeats_what_it_had_not_committed_and_loses_nothing(
     place: Place, brokers: str, topic: str, group: str, database: str, ferry: Ferry, scene: Scene
@@ -67,7 +61,7 @@ def test_worker_killed_at_a_place_of_its_loop_repeats_what_it_had_not_committed_
         assert account["repeats"] > held.repeats
     assert digest_rows(table_rows(database)) == digest(scene.log)
     letters = Counter(letter.value for letter in records(brokers, f"{topic}.dlq"))
-    assert letters.keys() == bad_lines(scene.log)
+    assert letters.keys() == set(bad_lines(scene.log))
     if place in (Place.WORKER_DEAD_LETTERS, Place.WORKER_REPORTED):
         assert letters.total() > held.bad, "no dead letter came twice: the batch was not repeated"
     assert sum(committed(brokers, group).values()) == held.lines

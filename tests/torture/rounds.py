@@ -7,8 +7,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.generate import Expected, digest, digest_rows, generate, read
-from tests.acceptance.ferry import Ferry, Result, committed, ends, lines_of, message, records, table_rows, wait_until
+from benchmarks.generate import Expected, digest, digest_rows, generate
+from tests.acceptance.ferry import (
+    Ferry,
+    Result,
+    bad_lines,
+    committed,
+    ends,
+    message,
+    records,
+    table_rows,
+    wait_until,
+)
 from tests.torture.faults import Faults, Undo
 from tests.torture.fleet import Service, WillNotWork
 from tests.torture.schedule import BAD, REPEATS, Round
@@ -102,8 +112,7 @@ class Stage:
             outcome.wrong.append(f"the table: {len(rows):,} rows of {self.held.rows + 1:,}, {len(ids):,} ids")
         if len(rows) != self.held.rows + 1:
             outcome.wrong.append("the fresh line, or another, is not there")
-        kinds = (kind for kind, _ in read(self.log))
-        bad = {line for kind, line in zip(kinds, lines_of(self.log), strict=True) if kind == "bad"}
+        bad = set(bad_lines(self.log))
         letters = [letter.value for letter in records(self.site.cluster.brokers, f"{self.topic}.dlq")]
         if set(letters) != bad:
             outcome.wrong.append(f"the dead letters: {len(set(letters))} lines of {len(bad)}")
