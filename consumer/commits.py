@@ -11,6 +11,8 @@ from schemas.kafka import translate
 log = logging.getLogger(__name__)
 
 TRIES = 20
+OWED_SECONDS = 1.0
+"""How long the broker is left alone before it is asked again to take what is owed."""
 
 _NO_LONGER_OURS = frozenset(
     [
@@ -22,44 +24,76 @@ _ASK_AGAIN = frozenset(["STALE_MEMBER_EPOCH", "REBALANCE_IN_PROGRESS", "ILLEGAL_
 """The group moved on while the commit was on its way: what is still ours after the next look is taken then."""
 
 
-def commit(
-    consumer: Consumer,
-    topic: str,
-    next_offsets: dict[int, int],
-    epochs: dict[int, int | None],
-    owned: Callable[[], Collection[int]],
-    wait: Callable[[], None],
-    tries: int = TRIES,
-) -> tuple[dict[int, int], dict[int, int]]:
-    """Commit the offsets of those partitions that are `owned` at that moment; `wait` keeps the group's membership
-    between two tries.
+class OffsetCommits:
+    """What a worker has to commit: what the broker took of it, and what it owes still.
 
     The broker refuses a member that is none any more, and that is forgotten here: the partition's next owner stores the
-    batch again, as a no-op. It does not look at which member owns which partition; so we do, before each try. Returns
-    what the broker took, and what it does not take now, after so many tries. Raises `Stop` where it refuses for good.
+    batch again, as a no-op. It does not look at which member owns which partition; so we do, before each try.
     """
-    taken: dict[int, int] = {}
-    for left in reversed(range(tries)):
-        ours = owned()
-        places = [
-            _place(topic, partition, offset, epochs.get(partition))
-            for partition, offset in next_offsets.items()
-            if partition in ours
-        ]
-        done, again = _try(consumer, places)
-        taken |= {partition: next_offsets[partition] for partition in done}
-        next_offsets = {partition: next_offsets[partition] for partition in again}
-        if not next_offsets:
-            break
-        if left:
-            wait()
-    return taken, next_offsets
 
+    def __init__(
+        self,
+        topic: str,
+        *,
+        ours: Callable[[], Collection[int]],
+        wait: Callable[[], None],
+        mark: Callable[[], str | None],
+        clock: Callable[[], float],
+    ) -> None:
+        """`ours` tells the partitions whose offsets may be committed, `wait` keeps the group's membership between two
+        tries, `mark` is written beside each offset and tells which topic of this name it speaks of."""
+        self._topic = topic
+        self._ours = ours
+        self._wait = wait
+        self._mark = mark
+        self._clock = clock
+        self._taken: dict[int, int] = {}
+        self._owed: dict[int, int] = {}
+        self._epochs: dict[int, int | None] = {}
+        self._next_payment = 0.0
 
-def _place(topic: str, partition: int, offset: int, epoch: int | None) -> TopicPartition:
-    if epoch is None:  # the end of a partition without a record, or a broker without epochs
-        return TopicPartition(topic, partition, offset)
-    return TopicPartition(topic, partition, offset, leader_epoch=epoch)
+    def commit(self, consumer: Consumer, next_offsets: dict[int, int], epochs: dict[int, int | None]) -> None:
+        """Commit these offsets, and what is owed. Raises `Stop` where the broker refuses for good."""
+        self._try_often(consumer, {**self._owed, **next_offsets}, {**self._epochs, **epochs}, TRIES)
+        if self._owed:
+            log.warning("The broker does not take the commit of partitions %s now; it is tried again", [*self._owed])
+
+    def pay(self, consumer: Consumer) -> None:
+        """Commit what the broker did not take before: on a quiet topic no later batch would cover it."""
+        if self._owed and self._clock() > self._next_payment:
+            self._try_often(consumer, self._owed, self._epochs, 1)
+
+    def forget(self, partitions: Collection[int]) -> None:
+        """These partitions are another's now: what is owed for them is the other's business."""
+        self._owed = {partition: offset for partition, offset in self._owed.items() if partition not in partitions}
+
+    def taken(self) -> dict[int, int]:
+        """What the broker took since this was asked before: mostly nothing, or the batch that was just committed."""
+        taken, self._taken = self._taken, {}
+        return taken
+
+    def _try_often(
+        self, consumer: Consumer, offsets: dict[int, int], epochs: dict[int, int | None], tries: int
+    ) -> None:
+        self._owed, self._epochs = {}, epochs  # what is revoked meanwhile is not ours at the next look
+        for left in reversed(range(tries)):
+            ours = self._ours()
+            places = [self._place(p, offset, epochs.get(p)) for p, offset in offsets.items() if p in ours]
+            done, again = _try(consumer, places)
+            self._taken |= {partition: offsets[partition] for partition in done}
+            offsets = {partition: offsets[partition] for partition in again}
+            if not offsets:
+                break
+            if left:
+                self._wait()
+        ours = self._ours()
+        self._owed = {partition: offset for partition, offset in offsets.items() if partition in ours}
+        self._next_payment = self._clock() + OWED_SECONDS
+
+    def _place(self, partition: int, offset: int, epoch: int | None) -> TopicPartition:
+        if epoch is None:  # the end of a partition without a record, or a broker without epochs
+            return TopicPartition(self._topic, partition, offset, metadata=self._mark())
+        return TopicPartition(self._topic, partition, offset, metadata=self._mark(), leader_epoch=epoch)
 
 
 def _try(consumer: Consumer, places: list[TopicPartition]) -> tuple[set[int], set[int]]:

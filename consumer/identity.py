@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NoAnswer
 
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
@@ -15,16 +16,19 @@ from schemas.kafka import Settings
 log = logging.getLogger(__name__)
 
 ASK_SECONDS = 1.0
+FIRST_ANSWER_SECONDS = 10.0
+MARK = "topic-id="
 
 _OURS = ("bootstrap.servers", "log_level", "security.", "ssl.", "sasl.", "enable.ssl.", "debug", "socket.", "client.")
 """What of a consumer's settings an admin client takes, too."""
 
 
 class TopicIdentity:
-    """Asks for the topic's id beside the work, and never waits for the answer.
+    """Asks for the topic's id beside the work, and waits for the answer only before the first offset is believed.
 
     The client follows a topic that is deleted and made anew without a word, and goes on at its old position: what lies
-    before that in the new topic would be skipped. A broker that does not tell ids, or not to us, is believed.
+    before that in the new topic would be skipped. So every offset is committed with the id of the topic it speaks of,
+    and compared when it is read again. A broker that does not tell ids, or not to us, is believed.
     """
 
     def __init__(self, settings: Settings, topic: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -41,21 +45,41 @@ class TopicIdentity:
             self._compare(self._answer)
             self._answer = None
         if self._answer is None and self._clock() >= self._next:
-            self._next = self._clock() + ASK_SECONDS
-            self._answer = self._admin.describe_topics(TopicCollection([self._topic]))[self._topic]
+            self._ask()
+
+    @property
+    def mark(self) -> str | None:
+        """What is written beside an offset, to tell of which topic it is."""
+        return None if self._known is None else MARK + self._known
+
+    def compare(self, marks: Iterable[str | None]) -> None:
+        """Look at what was written beside the group's offsets. Raises `Stop` where it names another topic."""
+        if self._known is None:
+            self._compare(self._ask())
+        for mark in marks:
+            if self._known and mark and mark.startswith(MARK) and mark != self.mark:
+                raise self._another("since it was read")
+
+    def _ask(self) -> Future[TopicDescription]:
+        self._next = self._clock() + ASK_SECONDS
+        self._answer = self._admin.describe_topics(TopicCollection([self._topic]))[self._topic]
+        return self._answer
 
     def _compare(self, answer: Future[TopicDescription]) -> None:
         try:
-            told = str(answer.result().topic_id)
-        except KafkaException as error:  # away, or not there: that comes to light where it is read
-            log.debug("The broker does not tell the id of %s: %s", self._topic, error.args[0].str())
+            told = str(answer.result(FIRST_ANSWER_SECONDS).topic_id)
+        except (KafkaException, NoAnswer) as error:  # away, or not there: that comes to light where it is read
+            log.debug("The broker does not tell the id of %s: %s", self._topic, error)
             return
         if self._known is None:
             self._known = told
         elif told != self._known:
-            raise Stop(
-                f"The topic {self._topic} was deleted and made anew while it was read: the group's offsets are those "
-                "of the old one",
-                "To read the new one from its beginning use another --group, or set the group's offsets on purpose "
-                "(kafka-consumer-groups --reset-offsets); what is in the table already is not doubled",
-            )
+            raise self._another("while it was read")
+
+    def _another(self, when: str) -> Stop:
+        return Stop(
+            f"The topic {self._topic} was deleted and made anew {when}, and the group's offsets are those of the old "
+            "one",
+            "To read the new one from its beginning use another --group, or set the group's offsets on purpose "
+            "(kafka-consumer-groups --reset-offsets); what is in the table already is not doubled",
+        )

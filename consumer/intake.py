@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumer.batch import Batch, first_offsets
-from consumer.commits import TRIES, commit
+from consumer.commits import OffsetCommits
 from consumer.identity import TopicIdentity
 from consumer.positions import committed, watermarks
 from schemas.errors import ChatferryError, Stop
@@ -25,7 +25,6 @@ NAME_SECONDS = 60.0
 45 s by the broker's default."""
 
 NAME_PAUSE_SECONDS = 0.5
-OWED_SECONDS = 1.0
 
 HINT_SECONDS = 0.2
 HINT_FOR_SECONDS = 10.0
@@ -50,15 +49,14 @@ class Intake:
         self._closing = False
         self._waited = 0.0
         self._trouble: ChatferryError | None = None
-        self._taken: dict[int, int] = {}
-        self._owed: dict[int, int] = {}
-        self._owed_epochs: dict[int, int | None] = {}
-        self._next_payment = 0.0
         self._name_deadline: float | None = None
         self._next_hint = 0.0
         self._last_hint = clock() + HINT_FOR_SECONDS
         self._consumer = self._new_client()
         self._identity = TopicIdentity(order.kafka, order.topic, clock) if order.partitions is None else None
+        self._commits = OffsetCommits(
+            order.topic, ours=self.still_ours, wait=self.keep_alive, mark=self._mark, clock=clock
+        )
 
     def _new_client(self) -> Consumer:
         return Consumer({**self._order.kafka, **_own_name(self._order), "error_cb": self._note})
@@ -102,7 +100,7 @@ class Intake:
         batch is to be thrown away: what it held of the other partitions comes again. Raises `Stop` for what the client
         reports about a partition.
         """
-        self._pay()
+        self._commits.pay(self._consumer)
         self._resume()
         self._ask_for_fair_share()
         if self._identity:
@@ -229,6 +227,8 @@ class Intake:
     def _places(self, partitions: Collection[int]) -> list[TopicPartition]:
         """Where the group stands in these partitions."""
         places = committed(self._consumer, self._order.topic, partitions)
+        if self._identity:
+            self._identity.compare(place.metadata for place in places)
         for place in places:
             if (
                 place.offset < 0
@@ -240,7 +240,7 @@ class Intake:
         gone = {partition.partition for partition in partitions}
         self.owned -= gone
         self._revoked |= gone
-        self._owed = {partition: offset for partition, offset in self._owed.items() if partition not in gone}
+        self._commits.forget(gone)
         log.debug("partitions %s went, left %s", sorted(gone), sorted(self.owned))
 
     # -- waiting -----------------------------------------------------------------------------------------------------
@@ -268,28 +268,14 @@ class Intake:
         """Commit these offsets for the partitions that are still ours: see `consumer.commits`."""
         if self._order.partitions is not None:  # without a group there is nothing to come back to
             return
-        self._commit({**self._owed, **next_offsets}, {**self._owed_epochs, **epochs}, TRIES)
-        if self._owed:
-            log.warning("The broker does not take the commit of partitions %s now; it is tried again", [*self._owed])
+        self._commits.commit(self._consumer, next_offsets, epochs)
 
-    def _commit(self, offsets: dict[int, int], epochs: dict[int, int | None], tries: int) -> None:
-        place = self._consumer, self._order.topic
-        self._owed = {}  # what is revoked meanwhile is looked at by `still_ours`
-        taken, left = commit(*place, offsets, epochs, self.still_ours, self.keep_alive, tries)
-        self._taken |= taken
-        self._owed = {partition: offset for partition, offset in left.items() if partition in self.still_ours()}
-        self._owed_epochs = epochs
-        self._next_payment = self._clock() + OWED_SECONDS
-
-    def _pay(self) -> None:
-        """Commit what the broker did not take before: on a quiet topic no later batch would cover it."""
-        if self._owed and self._clock() > self._next_payment:
-            self._commit(self._owed, self._owed_epochs, 1)
+    def _mark(self) -> str | None:
+        return self._identity.mark if self._identity else None
 
     def taken(self) -> dict[int, int]:
-        """What the broker took since this was asked before: mostly nothing, or the batch that was just committed."""
-        taken, self._taken = self._taken, {}
-        return taken
+        """What the broker took since this was asked before."""
+        return self._commits.taken()
 
     def still_ours(self) -> set[int]:
         """The partitions that were ours all the time: what came back meanwhile may have moved on elsewhere."""

@@ -4,8 +4,7 @@ named."""
 from typing import Any, NamedTuple
 
 from consumer.tally import Tally
-from producer.dispatch import Totals
-from producer.ledger import Pending
+from producer.ledger import Counts, Pending
 
 
 class Slice(NamedTuple):
@@ -72,7 +71,7 @@ class Manifest:
 
 
 def account(
-    totals: Totals, tally: Tally, manifest: Manifest, references: int, *, workers: int, seconds: float
+    totals: Counts, tally: Tally, manifest: Manifest, references: int, *, workers: int, seconds: float
 ) -> dict[str, Any]:
     """The account as `--json` prints it. `lines = blank + rows + repeats + dead_letters + missing`."""
     dead_letters = tally.dead_letters + references

@@ -21,10 +21,9 @@ from consumer.tally import Tally
 from ops.account import Manifest, account
 from ops.database import upgrade_where_needed
 from ops.topics import create_topics
-from producer.client import Trouble, ask_topic, new_producer, producer_settings
+from producer.client import producer_settings
+from producer.delivery import Address
 from producer.dispatch import Dispatch
-from producer.pacing import Pace
-from producer.publisher import Publisher, key_of_field
 from producer.shipment import Manner
 from producer.sources.streams import STANDARD_INPUT
 from schemas.errors import Stop
@@ -109,9 +108,9 @@ class Load:
         view = TopicView(settings, self.topic)
         self._starts = {partition: end for partition, (_, end) in view.offsets().items()}
         view.close()
-        publisher = self._publisher()
-        manner = Manner(Pace(rate=None, speed=None, wait=lambda _: True), stopping=self._stopping)
-        self._dispatch = Dispatch(publisher, self._facts, manner, place=None)
+        address = Address(self.producer_settings, self.topic, self.dead, self._given["key"])
+        publisher, facts = address.open(self.manifest.settled)
+        self._dispatch = Dispatch(publisher, facts, Manner(stopping=self._stopping), place=None)
         self._references: Callable[[], int] = lambda: publisher.references
         thread = threading.Thread(target=self._produce, name="producer")
         thread.start()
@@ -177,20 +176,6 @@ class Load:
         """The order for a killed worker's successor: from where its reports ended."""
         starts = {p: max(start, self.tally.covered.get(p, start)) for p, start in order.starts.items()}
         return replace(order, starts=starts)
-
-    def _publisher(self) -> Publisher:
-        self._facts = ask_topic(self.producer_settings, self.topic)
-        trouble = Trouble()
-        key = self._given["key"]
-        return Publisher(
-            new_producer(self.producer_settings, self._facts, trouble.note),
-            self.topic,
-            self._facts.partitions,
-            self.dead,
-            key_of=key_of_field(key, self._facts.longest_line) if key else None,
-            trouble=trouble,
-            settled=self.manifest.settled,
-        )
 
     def _stopping(self) -> bool:
         return self._halt or bool(self._interruption)

@@ -8,17 +8,17 @@ from typing import Any
 import click
 
 from producer.checkpoint import default_folder
-from producer.client import Trouble, ask_topic, new_producer, producer_settings
+from producer.client import producer_settings
+from producer.delivery import Address, Delivery
 from producer.dispatch import CheckpointPlace, Dispatch
 from producer.pacing import Pace, Window, parse_moment
-from producer.publisher import Publisher, key_of_field
 from producer.shipment import Manner
 from producer.sources.streams import STANDARD_INPUT
 from schemas.settings import pass_through, secret
 from schemas.topics import dead_letters_of
 from terminal.command import FerryCommand, emit_json, environment, required, say, settings_options
 from terminal.progress import Meter
-from terminal.signals import GRACE_SECONDS, Interruption
+from terminal.signals import Interruption
 
 log = logging.getLogger(__name__)
 
@@ -40,27 +40,21 @@ def produce(files: tuple[str, ...], **given: Any) -> int:
     password = secret("CHATFERRY_KAFKA_PASSWORD", given["kafka_password_file"], environment())
     settings = producer_settings(brokers, pass_through(given["librdkafka"]), password)
     window = _window(given)
-    facts = ask_topic(settings, given["topic"])
-    trouble = Trouble()
+    topic = given["topic"]
+    address = Address(settings, topic, dead_letters_of(topic, given["dead_letter_topic"]), given["key"])
+    manner = Manner(window=window, stopping=interruption.__bool__)
+    place = CheckpointPlace(given["state"] or default_folder(), given["restart"])
+    delivery = Delivery(address, manner, place)
+    manner.pace = _pace(given, delivery, interruption)
     started = time.monotonic()
-    publisher = Publisher(
-        new_producer(settings, facts, trouble.note),
-        facts.name,
-        facts.partitions,
-        dead_letters_of(facts.name, given["dead_letter_topic"]),
-        key_of=key_of_field(given["key"], facts.longest_line) if given["key"] else None,
-        trouble=trouble,
-    )
-    manner = Manner(_pace(given, publisher, interruption), window, interruption.__bool__)
-    dispatch = Dispatch(publisher, facts, manner, CheckpointPlace(given["state"] or default_folder(), given["restart"]))
-    left = _run(dispatch, files, given)
-    account = _account(dispatch, publisher, left, time.monotonic() - started)
+    left = _run(delivery, files, given)
+    account = _account(delivery, left, time.monotonic() - started)
     if given["json"]:
         emit_json(account)
     else:
-        say(_sentence(account, facts.name))
+        say(_sentence(account, topic))
     if interruption:
-        _say_how_to_resume(dispatch)
+        _say_how_to_resume(delivery.dispatch)
     return interruption.exit_status or (1 if left else 0)
 
 
@@ -69,43 +63,40 @@ def _window(given: dict[str, Any]) -> Window | None:
     return None if start is None and end is None else Window(start, end)
 
 
-def _pace(given: dict[str, Any], publisher: Publisher, interruption: Interruption) -> Pace:
+def _pace(given: dict[str, Any], delivery: Delivery, interruption: Interruption) -> Pace:
     def wait(seconds: float) -> bool:
         until = time.monotonic() + seconds
         while not interruption and (left := until - time.monotonic()) > 0:
-            publisher.serve(min(left, 0.2))
+            delivery.serve(min(left, 0.2))
         return not interruption
 
     return Pace(rate=given["rate"], speed=given["speed"], wait=wait)
 
 
-def _run(dispatch: Dispatch, files: tuple[str, ...], given: dict[str, Any]) -> int:
+def _run(delivery: Delivery, files: tuple[str, ...], given: dict[str, Any]) -> int:
     """Send the files; returns how many records stayed without an acknowledgement."""
     known = not given["follow"] and STANDARD_INPUT not in files
     total = sum(Path(file).stat().st_size for file in files if Path(file).is_file()) if known else None
     with Meter("produce", total=total, in_bytes=True, quiet=given["quiet"] or given["json"]) as meter:
 
         def progress() -> None:
-            meter.show(dispatch.raw_position, dispatch.totals.lines)
+            meter.show(delivery.dispatch.raw_position, delivery.dispatch.totals.lines)
 
-        try:
-            (dispatch.follow if given["follow"] else dispatch.replay)(files, progress)
-        finally:
-            left = dispatch.finish(GRACE_SECONDS)
-    return left
+        return delivery.run(files, follow=given["follow"], progress=progress)
 
 
-def _account(dispatch: Dispatch, publisher: Publisher, left: int, seconds: float) -> dict[str, Any]:
-    totals = dispatch.totals
+def _account(delivery: Delivery, left: int, seconds: float) -> dict[str, Any]:
+    totals = delivery.dispatch.totals
+    by_partition = delivery.by_partition
     return {
         "lines": totals.lines,
         "blank": totals.blank,
-        "acknowledged": publisher.acknowledged.total() + publisher.references,
+        "acknowledged": by_partition.total() + delivery.references,
         "unacknowledged": left,
         "oversize": totals.oversize,
         "outside_window": totals.outside,
-        "resumed_from": dispatch.resumed_from,
-        "partitions": dict(sorted(publisher.acknowledged.items())),
+        "resumed_from": delivery.dispatch.resumed_from,
+        "partitions": dict(sorted(by_partition.items())),
         "seconds": round(seconds, 3),
         "lines_per_second": round(totals.lines / seconds) if seconds else 0,
     }

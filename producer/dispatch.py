@@ -4,11 +4,13 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from producer.checkpoint import Checkpoint
 from producer.client import TopicFacts
+from producer.ledger import Counts
 from producer.publisher import Publisher
 from producer.shipment import Manner, Shipment
 from producer.sources.reader import PACED_READ_BYTES, READ_BYTES, Reader
@@ -30,16 +32,6 @@ class CheckpointPlace:
     restart: bool
 
 
-@dataclass
-class Totals:
-    """What a run read and sent, over all its sources."""
-
-    lines: int
-    blank: int
-    outside: int
-    oversize: int
-
-
 class Dispatch:
     """Opens sources, keeps them going, and closes them when everything of theirs is acknowledged."""
 
@@ -50,6 +42,8 @@ class Dispatch:
         self._manner = manner
         self._place = place
         self._resources: list[tuple[Shipment, ExitStack]] = []
+        self.sent_before: dict[str, Counts] = {}
+        """What a run sent of sources that are not opened again yet."""
         self.shipments: list[Shipment] = []
         self.resumed_from: dict[str, int] = {}
         self.raw_bytes_done = 0
@@ -62,7 +56,8 @@ class Dispatch:
             checkpoint, start = self._checkpoint(source, stack)
             read_bytes = READ_BYTES if self._manner.pace.free else PACED_READ_BYTES
             reader = Reader(source, limit=self._facts.longest_line, start=start, follow=follow, read_bytes=read_bytes)
-            shipment = Shipment(reader, self._publisher, self._manner, checkpoint, start)
+            counts = self.sent_before.pop(source.name, Counts())
+            shipment = Shipment(reader, self._publisher, self._manner, checkpoint, start, counts)
             self._resources.append((shipment, stack.pop_all()))
         self.shipments.append(shipment)
         if start:
@@ -74,7 +69,7 @@ class Dispatch:
             return None, 0
         checkpoint = stack.enter_context(Checkpoint(self._place.folder, source, self._facts.name, self._facts.identity))
         start = 0 if self._place.restart else checkpoint.load()
-        self.resumed_from[source.name] = start
+        self.resumed_from.setdefault(source.name, start)
         return checkpoint, start
 
     def replay(self, paths: Iterable[str], progress: Callable[[], None]) -> None:
@@ -111,15 +106,27 @@ class Dispatch:
         )
 
     @property
-    def totals(self) -> Totals:
-        """What was read and sent so far."""
-        counts = [shipment.counts for shipment in self.shipments]
-        return Totals(
-            sum(c.lines for c in counts),
-            sum(c.blank for c in counts),
-            sum(c.outside for c in counts),
-            sum(c.oversize for c in counts),
-        )
+    def totals(self) -> Counts:
+        """What was read and sent so far, over all sources."""
+        return sum((shipment.counts for shipment in self.shipments), sum(self.sent_before.values(), Counts()))
+
+    @property
+    def acknowledged(self) -> dict[str, int]:
+        """Up to which byte every line is durable, by source."""
+        return {shipment.name: shipment.ledger.acknowledged for shipment in self.shipments}
+
+    @property
+    def resumable(self) -> bool:
+        """Whether every source that was opened has a checkpoint to go on from."""
+        return all(shipment.name in self.resumed_from for shipment in self.shipments)
+
+    def successor(self, publisher: Publisher, facts: TopicFacts) -> Self:
+        """Another that goes on from the checkpoints of this one, which is closed."""
+        place = self._place and replace(self._place, restart=False)
+        successor = type(self)(publisher, facts, self._manner, place)
+        successor.resumed_from = self.resumed_from
+        successor.sent_before = {shipment.name: shipment.ledger.counts for shipment in self.shipments}
+        return successor
 
     def _close_settled(self) -> None:
         for entry in list(self._resources):
@@ -148,10 +155,11 @@ class Dispatch:
             if left:
                 self._publisher.abandon()
         finally:
-            self._close_all()
+            self.close()
         return left
 
-    def _close_all(self) -> None:
+    def close(self) -> None:
+        """Write the checkpoints as they are, and close the sources."""
         with ExitStack() as all_of_them:
             for shipment, stack in self._resources:
                 all_of_them.push(stack)

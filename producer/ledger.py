@@ -1,18 +1,39 @@
-"""Which blocks are acknowledged: the checkpoint's only source of truth."""
+"""Which blocks are acknowledged, and what was in them: the checkpoint's only source of truth."""
 
 from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass
+class Counts:
+    """What was read and sent of a source. `lines` counts every line, blank ones included."""
+
+    lines: int = 0
+    blank: int = 0
+    outside: int = 0
+    """Lines outside the time window, not sent on purpose."""
+    oversize: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.lines + other.lines,
+            self.blank + other.blank,
+            self.outside + other.outside,
+            self.oversize + other.oversize,
+        )
 
 
 class Pending:
     """One block on its way: the bytes from `start` to `end` of `source`. Open until every part of it is
     acknowledged."""
 
-    __slots__ = ("end", "parts", "source", "start")
+    __slots__ = ("counts", "end", "parts", "source", "start")
 
-    def __init__(self, source: str, start: int, end: int) -> None:
+    def __init__(self, source: str, start: int, end: int, counts: Counts | None = None) -> None:
         self.source = source
         self.start = start
         self.end = end
+        self.counts = counts or Counts()
         self.parts = 1  # the block itself, until all its parts were handed over
 
     def acknowledged(self) -> None:
@@ -27,15 +48,17 @@ class Ledger:
     (or, an oversize line, by the dead letters), or blank. It moves by delivery reports alone, and never over a gap.
     """
 
-    def __init__(self, source: str, start: int) -> None:
+    def __init__(self, source: str, start: int, counts: Counts | None = None) -> None:
+        """`counts` is what was in the source before `start`, as far as it counts for this run."""
         self._source = source
         self._acknowledged = start
         self._entered = start
+        self._counts = counts or Counts()
         self._open: deque[Pending] = deque()
 
-    def open(self, end: int) -> Pending:
+    def open(self, end: int, counts: Counts | None = None) -> Pending:
         """Enter the block that ends at offset `end` and begins where the one before ended."""
-        pending = Pending(self._source, self._entered, end)
+        pending = Pending(self._source, self._entered, end, counts)
         self._entered = end
         self._open.append(pending)
         return pending
@@ -44,8 +67,16 @@ class Ledger:
     def acknowledged(self) -> int:
         """The highest contiguous acknowledged offset."""
         while self._open and self._open[0].parts == 0:
-            self._acknowledged = self._open.popleft().end
+            block = self._open.popleft()
+            self._acknowledged = block.end
+            self._counts += block.counts
         return self._acknowledged
+
+    @property
+    def counts(self) -> Counts:
+        """What is in the blocks before `acknowledged`."""
+        assert self.acknowledged >= 0
+        return self._counts
 
     @property
     def settled(self) -> bool:

@@ -83,7 +83,14 @@ class Pace:
     second. With neither every line is due at once.
     """
 
-    def __init__(self, *, rate: float | None, speed: float | None, wait: Wait, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        rate: float | None = None,
+        speed: float | None = None,
+        wait: Wait = lambda _: True,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self._rate = rate
         self._speed = speed
         self._wait = wait

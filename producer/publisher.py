@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from producer.client import Trouble
 from producer.ledger import Pending
 from schemas import topics
-from schemas.errors import BrokerDown, Stop
+from schemas.errors import BrokerDown, ClientEnded
 from schemas.kafka import translate
 from schemas.topics import Oversize
 
@@ -63,7 +63,7 @@ class Publisher:
     def publish(self, lines: list[bytes], pending: Pending) -> None:
         """Hand over the lines of a block; waits while the queue is full.
 
-        Raises `Stop` when the topic refuses for good.
+        Raises `ClientEnded` when the client gave up, `Stop` when the topic refuses for good.
         """
         if not lines:
             return
@@ -160,7 +160,7 @@ class Publisher:
     def serve(self, seconds: float = 0.0) -> None:
         """Take delivery reports for up to `seconds`.
 
-        Raises `Stop` when one of them, or the client itself, says that this cannot go on.
+        Raises `ClientEnded` or `Stop` when one of them, or the client itself, says that this cannot go on.
         """
         try:
             self._client.poll(seconds)
@@ -192,10 +192,10 @@ class Publisher:
         if error.fatal() or error.name() in ("_FATAL", "_PURGE_QUEUE", "_PURGE_INFLIGHT"):
             fatal = self._trouble.last
             text = fatal.str() if fatal is not None else error.str()
-            return Stop(f"Sending to {self._topic} ended: {text}", "Start again: it goes on from the checkpoint")
+            return ClientEnded(f"Sending to {self._topic} ended: {text}")
         said = translate(error.name(), error.str(), f"Sending to {self._topic}")
-        if isinstance(said, BrokerDown):
-            return Stop(str(said), "Start again: it goes on from the checkpoint")
+        if isinstance(said, BrokerDown) or error.name() == "MSG_SIZE_TOO_LARGE":  # the topic's limit was lowered
+            return ClientEnded(str(said))
         return said
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from producer.checkpoint import Checkpoint
-from producer.ledger import Ledger
+from producer.ledger import Counts, Ledger
 from producer.pacing import Pace, Window
 from producer.publisher import Publisher
 from producer.sources.blocks import Block
@@ -18,21 +18,10 @@ CHECKPOINT_SECONDS = 1.0
 
 
 @dataclass
-class Counts:
-    """What was read and sent of a source in this run. `lines` counts every line, blank ones included."""
-
-    lines: int = 0
-    blank: int = 0
-    outside: int = 0
-    """Lines outside the time window, not sent on purpose."""
-    oversize: int = 0
-
-
-@dataclass
 class Manner:
     """How lines are sent: which ones, and when."""
 
-    pace: Pace
+    pace: Pace = field(default_factory=Pace)
     window: Window | None = None
     stopping: Callable[[], bool] = field(default=lambda: False)
 
@@ -45,11 +34,19 @@ class Shipment:
     """
 
     def __init__(
-        self, reader: Reader, publisher: Publisher, manner: Manner, checkpoint: Checkpoint | None, start: int
+        self,
+        reader: Reader,
+        publisher: Publisher,
+        manner: Manner,
+        checkpoint: Checkpoint | None,
+        start: int,
+        counts: Counts,
     ) -> None:
+        """`counts` is what this run sent of the source already, before `start`."""
         self.reader = reader
-        self.counts = Counts()
-        self.ledger = Ledger(self.name, start)
+        self.counts = counts
+        """What was read in this run."""
+        self.ledger = Ledger(self.name, start, counts)
         self._generation = reader.generation
         self._publisher = publisher
         self._manner = manner
@@ -76,22 +73,20 @@ class Shipment:
     def _start_over(self) -> None:
         """The file was truncated: what is in flight of the old one counts for nothing in the new one."""
         self._generation = self.reader.generation
-        self.ledger = Ledger(self.name, 0)
+        self.ledger = Ledger(self.name, 0, self.counts)
         if self._checkpoint:
             self._checkpoint.start_over()
 
     def _send(self, block: Block) -> None:
         lines, outside = self._wanted(block.lines)
-        pending = self.ledger.open(block.end)
+        counts = Counts(block.total, block.blank, outside, len(block.oversize))
+        pending = self.ledger.open(block.end, counts)
         for line in block.oversize:
             self._publisher.refer(line, self.name, pending)
         for group in self._manner.pace.groups(lines):
             self._publisher.publish(group, pending)
         pending.acknowledged()
-        self.counts.lines += block.total
-        self.counts.blank += block.blank
-        self.counts.outside += outside
-        self.counts.oversize += len(block.oversize)
+        self.counts += counts
 
     def _wanted(self, lines: list[bytes]) -> tuple[list[bytes], int]:
         window = self._manner.window

@@ -6,6 +6,7 @@
     │   ├── BrokerDown
     │   └── DatabaseDown
     └── Stop               a person must act: one sentence, one next step, exit status 1
+        ├── ClientEnded    Kafka's client gave up for good: a new one may go on from what was acknowledged
         ├── NeedsUpgrade   the table is not there yet, or is an older one's
         └── UsageProblem   the command line or a setting is wrong: exit status 2
 
@@ -53,6 +54,13 @@ class Stop(ChatferryError):
 
     def __str__(self) -> str:
         return f"{self.text}. {self.next_step}" if self.next_step else self.text
+
+
+class ClientEnded(Stop):
+    """A client of Kafka ended itself with what it calls a fatal error; what it had in hand is not acknowledged."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, "Start again: it goes on from the checkpoint")
 
 
 class NeedsUpgrade(Stop):

@@ -86,7 +86,7 @@ _NEXT_STEP = {
     "UNRELEASED_INSTANCE_ID": "Another live member has this group.instance.id: give each its own",
     "FENCED_INSTANCE_ID": "Another live member has this group.instance.id: give each its own",
     "INVALID_REPLICATION_FACTOR": "Give --replication-factor: not more than there are brokers",
-    "MSG_SIZE_TOO_LARGE": "The topic's max.message.bytes was lowered while it was written to; start again",
+    "MSG_SIZE_TOO_LARGE": "The topic's max.message.bytes was lowered while it was written to",
 }
 
 

@@ -56,34 +56,55 @@ def test_a_record_refused_within_a_slice_stops_the_producer_before_the_checkpoin
     assert set(values(kafka.brokers, topic)) == {*small, *after}
 
 
-def test_a_limit_lowered_while_lines_are_sent_stops_the_producer_and_a_new_start_goes_on(
+def log_with_one_long_line(path: Path) -> tuple[list[bytes], bytes]:
+    """12,000 lines and a large one amid them, which fits as long as the topic's limit is Kafka's default."""
+    lines = [message(number) for number in range(12_000)]
+    lines[8_000] = large = message(8_000, data=random.Random(2).randbytes(100_000).hex())
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    return lines, large
+
+
+def test_a_limit_lowered_while_lines_are_sent_ends_the_client_and_a_new_one_goes_on(
     kafka: Any, topic: str, tmp_path: Path
 ) -> None:
     ferry = Ferry(tmp_path)
-    place = ["--brokers", kafka.brokers, "--topic", topic]
     create_topic(kafka.brokers, topic, 2)
     create_topic(kafka.brokers, f"{topic}.dlq", 1)
-    rng = random.Random(2)
-    lines = [message(number) for number in range(12_000)]
-    lines[8_000] = large = message(8_000, data=rng.randbytes(100_000).hex())
     log = tmp_path / "chat.jsonl"
-    log.write_bytes(b"".join(line + b"\n" for line in lines))
-    sent = [*place, "--state", tmp_path / "s", "--json"]
-    running = ferry.start("produce", log, *sent, "--rate", "4000")
+    lines, large = log_with_one_long_line(log)
+    place = ["--brokers", kafka.brokers, "--topic", topic]
+    running = ferry.start("produce", log, *place, "--state", tmp_path / "s", "--json", "--rate", "4000")
     running.wait_until(lambda: sum(ends(kafka.brokers, topic).values()) > 500, "lines arrive")
     set_topic_config(kafka.brokers, topic, "max.message.bytes", 50_000)
     result = running.wait()
-    assert result.status == 1, result.err
-    assert "start again" in result.err.lower()  # librdkafka writes a line of its own beside ours
-    assert "Traceback" not in result.err
-    stood = offset_of(tmp_path / "s")
-    assert 0 < stood <= log.read_bytes().index(large)
-    account = ferry.run("produce", log, *sent).json
-    assert account["resumed_from"] == {str(log): stood}
-    assert account["oversize"] == 1
+    assert result.status == 0, result.err
+    assert "going on from the checkpoint with a new client" in result.err
+    account = result.json
+    assert (account["lines"], account["oversize"], account["resumed_from"]) == (12_000, 1, {str(log): 0})
+    assert account["acknowledged"] >= 12_000  # and what was in flight, once more
+    assert offset_of(tmp_path / "s") == log.stat().st_size
     assert set(values(kafka.brokers, topic)) == set(lines) - {large}
     (reference,) = (json.loads(value) for value in values(kafka.brokers, f"{topic}.dlq"))
     assert reference["sha256"] == hashlib.sha256(large).hexdigest()
+
+
+def test_a_limit_lowered_while_standard_input_is_sent_stops_and_says_that_it_cannot_go_on(
+    kafka: Any, topic: str, tmp_path: Path
+) -> None:
+    ferry = Ferry(tmp_path)
+    create_topic(kafka.brokers, topic, 2)
+    create_topic(kafka.brokers, f"{topic}.dlq", 1)
+    log = tmp_path / "chat.jsonl"
+    log_with_one_long_line(log)
+    place = ["--brokers", kafka.brokers, "--topic", topic]
+    with log.open("rb") as lines:
+        running = ferry.start("produce", "-", *place, "--state", tmp_path / "s", "--rate", "4000", stdin=lines.fileno())
+        running.wait_until(lambda: sum(ends(kafka.brokers, topic).values()) > 500, "lines arrive")
+        set_topic_config(kafka.brokers, topic, "max.message.bytes", 50_000)
+        result = running.wait()
+    assert result.status == 1, result.err
+    assert "standard input is gone once it is read" in result.err
+    assert "Traceback" not in result.err
 
 
 def test_a_broker_killed_and_started_again_loses_and_doubles_nothing(server_directory: Path, tmp_path: Path) -> None:

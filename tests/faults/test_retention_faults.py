@@ -1,7 +1,7 @@
 """Offsets that are gone, records that are gone, a topic that is another one of the same name: no silent skip."""
 
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tests.acceptance.ferry import Ferry, committed, count_rows, ends, wait_until
 from tests.faults.rig import LINES, PARTITIONS, create_topic, delete_records, delete_topic, fill, forget, ids
@@ -90,3 +90,27 @@ def test_topic_recreated_under_a_working_consumer_is_told_and_nothing_of_it_is_s
     again = consume(ferry, brokers, topic, group, database, "--until-end").wait()
     assert again.status == 0, again.err
     assert_exact(database, LINES + more)
+
+
+def test_offset_committed_for_a_topic_that_was_made_anew_is_not_believed(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry
+) -> None:
+    """As where a worker committed once more between the new topic's first record and its next look at the topic's id.
+    The broker drops a deleted topic's offsets, so they are put back here as the worker wrote them."""
+    fill(brokers, topic)
+    consume(ferry, brokers, topic, group, database, "--until-end").wait()
+    client = Consumer({"bootstrap.servers": brokers, "group.id": group, "enable.auto.commit": False})
+    written = client.committed([TopicPartition(topic, partition) for partition in range(PARTITIONS)], timeout=30)
+    assert sum(place.offset for place in written) == LINES
+    recreate(brokers, topic)
+    fill(brokers, topic, 2 * LINES, start=LINES)
+    client.commit(offsets=written, asynchronous=False)
+    client.close()
+    result = consume(ferry, brokers, topic, group, database, "--until-end").wait()
+    assert result.status == 1, result.err
+    assert "made anew since it was read" in result.error
+    assert len(ids(database)) == LINES
+    forget(brokers, group)
+    again = consume(ferry, brokers, topic, group, database, "--until-end").wait()
+    assert (again.status, again.json["rows"]) == (0, 2 * LINES), again.err
+    assert_exact(database, 3 * LINES)

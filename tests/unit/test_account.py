@@ -8,15 +8,14 @@ from hypothesis import strategies as st
 
 from consumer.tally import Tally
 from ops.account import Manifest, Missing, Slice, account, sentences
-from producer.dispatch import Totals
-from producer.ledger import Pending
+from producer.ledger import Counts, Pending
 from schemas.reports import BatchDone, Segment
 
 LOG = "chat.jsonl"
 
 
-def totals(lines: int, blank: int = 0, oversize: int = 0) -> Totals:
-    return Totals(lines, blank, 0, oversize)
+def totals(lines: int, blank: int = 0, oversize: int = 0) -> Counts:
+    return Counts(lines, blank, 0, oversize)
 
 
 def tally_of(*segments: tuple[int, int, int], repeats: int = 0, dead: int = 0) -> Tally:

@@ -1,0 +1,129 @@
+"""Files onto a topic with as many clients as it takes: one that ends itself is followed by another."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from producer.client import TopicFacts, Trouble, ask_topic, new_producer
+from producer.dispatch import CheckpointPlace, Dispatch
+from producer.publisher import Publisher, Settled, key_of_field
+from producer.shipment import Manner
+from schemas.errors import ClientEnded, Stop
+from schemas.kafka import Settings
+from terminal.signals import GRACE_SECONDS
+
+log = logging.getLogger(__name__)
+
+FRUITLESS_CLIENTS = 3
+"""So many clients in a row that ended with nothing more acknowledged are taken to show that no other will do better."""
+
+PAUSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where lines go, and by which key."""
+
+    settings: Settings
+    topic: str
+    dead_letter_topic: str
+    key: str | None = None
+
+    def open(self, settled: Settled | None = None) -> tuple[Publisher, TopicFacts]:
+        """A publisher with a client of its own, and what it must know of the topic.
+
+        Raises `Stop` where no broker answers, it refuses us, or there is no such topic.
+        """
+        facts = ask_topic(self.settings, self.topic)
+        trouble = Trouble()
+        publisher = Publisher(
+            new_producer(self.settings, facts, trouble.note),
+            self.topic,
+            facts.partitions,
+            self.dead_letter_topic,
+            key_of=key_of_field(self.key, facts.longest_line) if self.key else None,
+            trouble=trouble,
+            settled=settled,
+        )
+        return publisher, facts
+
+
+class Delivery:
+    """Sends files, and goes on from their checkpoints where a client ended in mid-work.
+
+    That happens where the topic's limit is lowered under its hands, or a broker's log and the client's idea of it do
+    not fit together any more. What it had in flight is read and sent again, as after a crash.
+    """
+
+    def __init__(self, address: Address, manner: Manner, place: CheckpointPlace) -> None:
+        """Raises `Stop` where no broker answers, it refuses us, or there is no such topic."""
+        self._address = address
+        self._manner = manner
+        self._place = place
+        self._publisher, facts = address.open()
+        self.dispatch = Dispatch(self._publisher, facts, manner, place)
+        self._before: Counter[int] = Counter()
+        self._references_before = 0
+        self._stood: dict[str, int] = {}
+        self._fruitless = 0
+
+    def serve(self, seconds: float) -> None:
+        """Take delivery reports for up to `seconds`. Raises `Stop` as the publisher does."""
+        self._publisher.serve(seconds)
+
+    @property
+    def by_partition(self) -> Counter[int]:
+        """Acknowledged lines by partition; those that were sent again count again."""
+        return self._before + self._publisher.acknowledged
+
+    @property
+    def references(self) -> int:
+        """Acknowledged references to oversize lines."""
+        return self._references_before + self._publisher.references
+
+    def run(self, files: Sequence[str], *, follow: bool, progress: Callable[[], None]) -> int:
+        """Send the files; returns how many records stayed without an acknowledgement.
+
+        Raises `Stop` where it cannot go on, or could not go on from where it stood: standard input is gone once read.
+        """
+        while True:
+            try:
+                return self._send(files, follow=follow, progress=progress)
+            except ClientEnded as ended:
+                if not self.dispatch.resumable:
+                    raise Stop(
+                        f"{ended.text}; standard input is gone once it is read",
+                        "Send it again as a whole: the table absorbs the repeats",
+                    ) from None
+                if not self._worth_another() or self._manner.stopping():
+                    raise
+                log.warning("%s: going on from the checkpoint with a new client", ended.text)
+                self._renew()
+
+    def _worth_another(self) -> bool:
+        """Whether the clients before this one got anywhere; if the last did not, the next one waits a little."""
+        reached = self.dispatch.acknowledged
+        self._fruitless = self._fruitless + 1 if reached == self._stood else 0
+        self._stood = reached
+        time.sleep(PAUSE_SECONDS * self._fruitless)
+        return self._fruitless < FRUITLESS_CLIENTS
+
+    def _send(self, files: Sequence[str], *, follow: bool, progress: Callable[[], None]) -> int:
+        try:
+            (self.dispatch.follow if follow else self.dispatch.replay)(files, progress)
+        except ClientEnded:
+            self.dispatch.close()
+            raise
+        except BaseException:
+            self.dispatch.finish(GRACE_SECONDS)
+            raise
+        return self.dispatch.finish(GRACE_SECONDS)
+
+    def _renew(self) -> None:
+        self._before += self._publisher.acknowledged
+        self._references_before += self._publisher.references
+        self._publisher.abandon()
+        self._publisher, facts = self._address.open()
+        self.dispatch = self.dispatch.successor(self._publisher, facts)
