@@ -4,11 +4,11 @@ from consumer.batch import Batch
 from schemas.errors import Stop
 
 RATIO_LINES = 10_000
-"""The share of bad lines is that of the last so many, at least; of fewer it says little."""
+"""The share of bad lines is looked at each time that so many have come; of fewer it says little."""
 
 
 class Breaker:
-    """Looks at each batch before it goes to the database, and before its dead letters go anywhere."""
+    """Looks at each batch before it goes to the database."""
 
     def __init__(self, longest_run: int, highest_ratio: float) -> None:
         """`longest_run` bad lines in a row are borne, 0: any; and a share of `highest_ratio`, 1: any."""

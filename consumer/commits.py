@@ -10,7 +10,9 @@ from schemas.kafka import translate
 
 log = logging.getLogger(__name__)
 
-TRIES = 20
+PATIENCE_SECONDS = 10.0
+"""How long a commit is tried before it is owed. (One try may take the client's socket.timeout.ms, 60 s.)"""
+
 OWED_SECONDS = 1.0
 """How long the broker is left alone before it is asked again to take what is owed."""
 
@@ -36,15 +38,13 @@ class OffsetCommits:
         topic: str,
         *,
         ours: Callable[[], Collection[int]],
-        wait: Callable[[], None],
         mark: Callable[[], str | None],
         clock: Callable[[], float],
     ) -> None:
-        """`ours` tells the partitions whose offsets may be committed, `wait` keeps the group's membership between two
-        tries, `mark` is written beside each offset and tells which topic of this name it speaks of."""
+        """`ours` tells the partitions whose offsets may be committed; `mark` is written beside each offset and tells
+        which topic of this name it speaks of."""
         self._topic = topic
         self._ours = ours
-        self._wait = wait
         self._mark = mark
         self._clock = clock
         self._taken: dict[int, int] = {}
@@ -52,16 +52,28 @@ class OffsetCommits:
         self._epochs: dict[int, int | None] = {}
         self._next_payment = 0.0
 
-    def commit(self, consumer: Consumer, next_offsets: dict[int, int], epochs: dict[int, int | None]) -> None:
-        """Commit these offsets, and what is owed. Raises `Stop` where the broker refuses for good."""
-        self._try_often(consumer, {**self._owed, **next_offsets}, {**self._epochs, **epochs}, TRIES)
+    def commit(
+        self,
+        consumer: Consumer,
+        next_offsets: dict[int, int],
+        epochs: dict[int, int | None],
+        wait: Callable[[], None],
+    ) -> None:
+        """Commit these offsets, and what is owed; `wait` keeps the group's membership between two tries.
+
+        Raises `Stop` where the broker refuses for good.
+        """
+        offsets, epochs = {**self._owed, **next_offsets}, {**self._epochs, **epochs}
+        deadline = self._clock() + PATIENCE_SECONDS
+        while (offsets := self._try_all(consumer, offsets, epochs)) and self._clock() < deadline:
+            wait()
         if self._owed:
             log.warning("The broker does not take the commit of partitions %s now; it is tried again", [*self._owed])
 
     def pay(self, consumer: Consumer) -> None:
         """Commit what the broker did not take before: on a quiet topic no later batch would cover it."""
         if self._owed and self._clock() > self._next_payment:
-            self._try_often(consumer, self._owed, self._epochs, 1)
+            self._try_all(consumer, self._owed, self._epochs)
 
     def forget(self, partitions: Collection[int]) -> None:
         """These partitions are another's now: what is owed for them is the other's business."""
@@ -72,23 +84,17 @@ class OffsetCommits:
         taken, self._taken = self._taken, {}
         return taken
 
-    def _try_often(
-        self, consumer: Consumer, offsets: dict[int, int], epochs: dict[int, int | None], tries: int
-    ) -> None:
-        self._owed, self._epochs = {}, epochs  # what is revoked meanwhile is not ours at the next look
-        for left in reversed(range(tries)):
-            ours = self._ours()
-            places = [self._place(p, offset, epochs.get(p)) for p, offset in offsets.items() if p in ours]
-            done, again = _try(consumer, places)
-            self._taken |= {partition: offsets[partition] for partition in done}
-            offsets = {partition: offsets[partition] for partition in again}
-            if not offsets:
-                break
-            if left:
-                self._wait()
+    def _try_all(self, consumer: Consumer, offsets: dict[int, int], epochs: dict[int, int | None]) -> dict[int, int]:
+        """Try once what is ours; returns what is owed then, and ours still."""
         ours = self._ours()
-        self._owed = {partition: offset for partition, offset in offsets.items() if partition in ours}
+        self._owed, self._epochs = {}, epochs  # what is revoked meanwhile is not ours at the next look
+        done, again = _try(
+            consumer, [self._place(p, offset, epochs.get(p)) for p, offset in offsets.items() if p in ours]
+        )
+        self._taken |= {partition: offsets[partition] for partition in done}
+        self._owed = {partition: offsets[partition] for partition in again if partition in self._ours()}
         self._next_payment = self._clock() + OWED_SECONDS
+        return self._owed
 
     def _place(self, partition: int, offset: int, epoch: int | None) -> TopicPartition:
         if epoch is None:  # the end of a partition without a record, or a broker without epochs

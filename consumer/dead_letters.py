@@ -10,13 +10,13 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from consumer.batch import Record, Reject
 from schemas import topics
-from schemas.errors import Stop
-from schemas.kafka import Settings, base_settings, translate
+from schemas.errors import BrokerDown, Stop
+from schemas.kafka import Settings, base_settings, connection_settings, translate
 
 log = logging.getLogger(__name__)
 
 ACKNOWLEDGE_SECONDS = 30.0
-"""How long the dead-letter topic may take before the worker stops, with nothing committed."""
+"""How long the dead-letter topic may take before the worker begins anew, with nothing committed."""
 
 MISSING_SECONDS = 3.0
 """How long the topic may be unknown: a broker that makes topics by itself takes a moment."""
@@ -36,12 +36,8 @@ MISSING = frozenset(["_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART"])
 def dead_letter_settings(brokers: str, pass_through: dict[str, str], password: str | None) -> Settings:
     """librdkafka's settings for the dead letters' producer."""
     defaults: Settings = {"client.id": "chatferry-dead-letters", "compression.type": "lz4", "linger.ms": 5}
-    kept = {
-        key: value
-        for key, value in pass_through.items()
-        if key.startswith(("security.", "ssl.", "sasl.", "debug", "log_level"))
-    }
-    return {**defaults, **base_settings(brokers, kept, password, FORCED), "message.max.bytes": LIMIT}
+    own = base_settings(brokers, connection_settings(pass_through), password, FORCED)
+    return {**defaults, **own, "message.max.bytes": LIMIT}
 
 
 class DeadLetters:
@@ -62,7 +58,7 @@ class DeadLetters:
     def send(self, rejects: Sequence[Reject], keep_alive: Callable[[], None]) -> None:
         """Send them all; `keep_alive` is called now and then while the topic takes its time.
 
-        Raises `Stop` where the topic does not take them, or not in time.
+        Raises `Stop` where the topic does not take them, `BrokerDown` where it does not in time.
         """
         if not rejects:
             return
@@ -80,8 +76,8 @@ class DeadLetters:
         value_of: Callable[[Record], tuple[bytes | None, str]],
         keep_alive: Callable[[], None],
     ) -> list[Reject]:
-        """Send all; returns those that were too large, they or the batch they went in. Raises `Stop` for any other
-        failure."""
+        """Send all; returns those that were too large, they or the batch they went in. Raises as `send` does for any
+        other failure."""
         failures: list[tuple[Reject, KafkaError]] = []
         client = self._connected()
         for reject in rejects:
@@ -152,18 +148,18 @@ class DeadLetters:
             if time.monotonic() > deadline:
                 client.purge()
                 client.flush(1.0)
-                raise Stop(
+                raise BrokerDown(
                     f"The dead-letter topic {self._topic} acknowledged nothing for {ACKNOWLEDGE_SECONDS:.0f} s; "
-                    "no offset was committed",
-                    "See that Kafka is well, then start again",
+                    "no offset was committed"
                 )
 
     def _give_up(self, error: KafkaError) -> NoReturn:
         said = translate(error.name(), error.str(), f"The dead-letter topic {self._topic} does not take a bad line")
-        next_step = said.next_step if isinstance(said, Stop) else "See that Kafka is well, then start again"
+        text = f"{said.args[0]}; no offset was committed"
         if error.name() in MISSING:
             next_step = f"Create it: chatferry topics create --topic {self._origin} --dead-letter-topic {self._topic}"
-        raise Stop(f"{said.args[0]}; no offset was committed", next_step)
+            raise Stop(text, next_step)
+        raise Stop(text, said.next_step) if isinstance(said, Stop) else BrokerDown(text)
 
     @staticmethod
     def _exact(record: Record) -> tuple[bytes | None, str]:

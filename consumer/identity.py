@@ -11,16 +11,13 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._topic import TopicDescription
 
 from schemas.errors import Stop
-from schemas.kafka import Settings
+from schemas.kafka import Settings, connection_settings, not_told
 
 log = logging.getLogger(__name__)
 
 ASK_SECONDS = 1.0
 FIRST_ANSWER_SECONDS = 10.0
 MARK = "topic-id="
-
-_OURS = ("bootstrap.servers", "log_level", "security.", "ssl.", "sasl.", "enable.ssl.", "debug", "socket.", "client.")
-"""What of a consumer's settings an admin client takes, too."""
 
 
 class TopicIdentity:
@@ -34,10 +31,11 @@ class TopicIdentity:
     def __init__(self, settings: Settings, topic: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._topic = topic
         self._clock = clock
-        self._admin = AdminClient({key: value for key, value in settings.items() if key.startswith(_OURS)})
+        self._admin = AdminClient(connection_settings(settings))
         self._next = 0.0
         self._answer: Future[TopicDescription] | None = None
         self._known: str | None = None
+        self._read: set[str] = set()
 
     def check(self) -> None:
         """Look at the last answer, and ask again now and then. Raises `Stop` where the topic is another one."""
@@ -49,16 +47,21 @@ class TopicIdentity:
 
     @property
     def mark(self) -> str | None:
-        """What is written beside an offset, to tell of which topic it is."""
-        return None if self._known is None else MARK + self._known
+        """What is written beside an offset, to tell of which topic it is; as long as we do not know, what was there."""
+        if self._known is not None:
+            return MARK + self._known
+        return next(iter(self._read)) if len(self._read) == 1 else None
 
     def compare(self, marks: Iterable[str | None]) -> None:
         """Look at what was written beside the group's offsets. Raises `Stop` where it names another topic."""
+        self._read |= {mark for mark in marks if mark and mark.startswith(MARK)}
         if self._known is None:
             self._compare(self._ask())
-        for mark in marks:
-            if self._known and mark and mark.startswith(MARK) and mark != self.mark:
-                raise self._another("since it was read")
+        self._compare_marks()
+
+    def _compare_marks(self) -> None:
+        if self._known is not None and self._read - {MARK + self._known}:
+            raise self._another("since it was read")
 
     def _ask(self) -> Future[TopicDescription]:
         self._next = self._clock() + ASK_SECONDS
@@ -68,11 +71,16 @@ class TopicIdentity:
     def _compare(self, answer: Future[TopicDescription]) -> None:
         try:
             told = str(answer.result(FIRST_ANSWER_SECONDS).topic_id)
-        except (KafkaException, NoAnswer) as error:  # away, or not there: that comes to light where it is read
-            log.debug("The broker does not tell the id of %s: %s", self._topic, error)
+        except NoAnswer:
+            return  # asked again, and until then nothing is believed that was not before
+        except KafkaException as error:
+            if not_told(error.args[0].name()):
+                self._read = set()
+            log.debug("The broker does not tell the id of %s: %s", self._topic, error.args[0].str())
             return
         if self._known is None:
             self._known = told
+            self._compare_marks()
         elif told != self._known:
             raise self._another("while it was read")
 

@@ -54,9 +54,7 @@ class Intake:
         self._last_hint = clock() + HINT_FOR_SECONDS
         self._consumer = self._new_client()
         self._identity = TopicIdentity(order.kafka, order.topic, clock) if order.partitions is None else None
-        self._commits = OffsetCommits(
-            order.topic, ours=self.still_ours, wait=self.keep_alive, mark=self._mark, clock=clock
-        )
+        self._commits = OffsetCommits(order.topic, ours=self.still_ours, mark=self._mark, clock=clock)
 
     def _new_client(self) -> Consumer:
         return Consumer({**self._order.kafka, **_own_name(self._order), "error_cb": self._note})
@@ -169,12 +167,12 @@ class Intake:
     def _may_wait_for_name(self) -> bool:
         """Try with a new client, as long as another member with our static name may be one that was killed."""
         now = self._clock()
+        if self.owned or (self._name_deadline is not None and now > self._name_deadline):
+            return False
         if self._name_deadline is None:
             self._name_deadline = now + NAME_SECONDS
             log.warning("Another member of the group has the name %s; waiting up to %d s for its end",
                         _own_name(self._order)["group.instance.id"], NAME_SECONDS)  # fmt: skip
-        if self.owned or now > self._name_deadline:
-            return False
         self._trouble = None
         self._consumer.close()
         time.sleep(NAME_PAUSE_SECONDS)
@@ -214,9 +212,7 @@ class Intake:
         try:
             places = self._places(new)
         except ChatferryError as error:  # raised again where we are not inside the library
-            self._trouble = (
-                error if isinstance(error, Stop) else Stop(str(error), "See that Kafka is well, then start again")
-            )
+            self._trouble = error
             return
         consumer.incremental_assign(places)
         self.owned |= new
@@ -264,11 +260,12 @@ class Intake:
 
     # -- offsets out ---------------------------------------------------------------------------------------------------
 
-    def commit(self, next_offsets: dict[int, int], epochs: dict[int, int | None]) -> None:
-        """Commit these offsets for the partitions that are still ours: see `consumer.commits`."""
+    def commit(self, next_offsets: dict[int, int], epochs: dict[int, int | None], wait: Callable[[], None]) -> None:
+        """Commit these offsets for the partitions that are still ours, with a `wait` between two tries: see
+        `consumer.commits`."""
         if self._order.partitions is not None:  # without a group there is nothing to come back to
             return
-        self._commits.commit(self._consumer, next_offsets, epochs)
+        self._commits.commit(self._consumer, next_offsets, epochs, wait)
 
     def _mark(self) -> str | None:
         return self._identity.mark if self._identity else None

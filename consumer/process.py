@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 from consumer.outage import Outage
 from schemas.errors import BrokerDown, DatabaseDown, Stop
-from schemas.reports import Alive, WorkerOrder, WorkerStopped
+from schemas.reports import Alive, BatchDone, Committed, WorkerOrder, WorkerStopped
 from terminal.logs import set_up_logs
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+
+BEGIN_ANEW = 75
+"""The exit status of a worker whose broker was away for too long: sysexits.h's "try again later"."""
 
 ALIVE_SECONDS = 2.0
 """How often a worker says that its loop turns."""
@@ -35,6 +38,11 @@ PRELOAD = [
 ]
 """What the process that workers are forked from imports: all that a worker needs. (The supervisor imports this module
 too, and does without the rest.)"""
+
+
+class SupervisorGone(Exception):
+    """Nobody is there any more to report to."""
+
 
 OpenStore = Callable[[WorkerOrder], "Store"]
 
@@ -56,10 +64,10 @@ def work(order: WorkerOrder, supervisor: Connection, open_store: OpenStore = ope
     except Stop as problem:
         _tell(supervisor, WorkerStopped(order.number, problem.text, problem.next_step))
         sys.exit(problem.exit_status)
-    except BrokerDown as outage:  # what was waited for as long as it is sensible
-        _tell(supervisor, WorkerStopped(order.number, str(outage), "See that Kafka is well, then start again"))
-        sys.exit(1)
-    except BrokenPipeError:
+    except BrokerDown as outage:  # what was waited for as long as is sensible, by a client that may have lost its way
+        log.warning("%s: the worker begins anew", outage)
+        sys.exit(BEGIN_ANEW)
+    except SupervisorGone:
         log.warning("the supervisor is gone: ending")
     except Exception:  # noqa: BLE001 -- a bug: shown as everywhere, since multiprocessing would show it unescaped
         sys.excepthook(*sys.exc_info())
@@ -116,4 +124,11 @@ def _run(order: WorkerOrder, supervisor: Connection, stopping: Callable[[], bool
     else:
         return
     dead_letters = DeadLetters(order.dead_letter_kafka, order.dead_letter_topic, order.topic)
-    Worker(order, Intake(order), store, dead_letters, supervisor.send, stopping).run()
+
+    def report(word: BatchDone | Committed) -> None:
+        try:
+            supervisor.send(word)
+        except BrokenPipeError:
+            raise SupervisorGone from None
+
+    Worker(order, Intake(order), store, dead_letters, report, stopping).run()

@@ -13,7 +13,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from consumer.process import PRELOAD, work
+from consumer.process import BEGIN_ANEW, PRELOAD, work
 from schemas.errors import Stop
 from schemas.reports import Alive, BatchDone, Committed, WorkerOrder, WorkerStopped
 from terminal.signals import GRACE_SECONDS
@@ -201,16 +201,18 @@ class Supervisor:
         code = member.process.exitcode or 0
         if self._stopping_since is not None or self._problem:
             return
-        if code == 0:
-            log.info("Worker %d ended on a signal of its own: another takes its place", member.order.number)
-            self._spawn(self._renew(member.order))
+        if (
+            code == BEGIN_ANEW
+        ):  # it has waited long enough itself, and it is not for the number of such workers to end all
+            self._vacancies.append(_Vacancy(member.order, time.monotonic() + FIRST_DELAY_SECONDS))
             return
         if code > 0 and code != UNKNOWN_END:
             self._problem = Stop(
                 f"Worker {member.order.number} crashed", "Its traceback above is a bug: please report it"
             )
             return
-        self._replace(member, f"signal {-code}" if code < 0 else "the end of the process that it was forked from")
+        forker = "the end of the process that it was forked from"
+        self._replace(member, "a signal of its own" if code == 0 else f"signal {-code}" if code < 0 else forker)
 
     def _replace(self, member: _Member, cause: str) -> None:
         now = time.monotonic()

@@ -65,7 +65,8 @@ class Worker:
     def run(self) -> None:
         """Work until told to stop.
 
-        Raises `Stop` where a person must act.
+        Raises `Stop` where a person must act, `BrokerDown` where Kafka was waited for as long as is sensible: another
+        worker then begins where this one's commits end.
         """
         self._intake.open()
         self._dead_letters.open()
@@ -138,7 +139,7 @@ class Worker:
             BatchDone(self._order.number, batch.segments(), stored.rows, stored.repeats, self._saving.why, spent)
         )
         failpoints.reached(Place.WORKER_REPORTED)
-        self._intake.commit(self._saving.next_offsets, batch.epochs)
+        self._intake.commit(self._saving.next_offsets, batch.epochs, self._stay)
         failpoints.reached(Place.WORKER_COMMITTED)
         self._saving.release()
         self._tell_committed()
@@ -161,6 +162,11 @@ class Worker:
         self._filling.begin()
         careful = self._care or self._store.careful
         return Batch(None if careful else self._store.prepare, bad_run=self._breaker.run)
+
+    def _stay(self) -> None:
+        """Keep our place in the group for a while, and our word to the supervisor, whether we are to end or not."""
+        self._stopping()
+        self._intake.keep_alive()
 
     def _keep_alive(self) -> None:
         """Keep our place in the group for a while; told to end, wait no longer."""

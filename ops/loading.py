@@ -26,7 +26,7 @@ from producer.delivery import Address
 from producer.dispatch import Dispatch
 from producer.shipment import Manner
 from producer.sources.streams import STANDARD_INPUT
-from schemas.errors import Stop
+from schemas.errors import ClientEnded, Stop
 from schemas.kafka import Settings
 from schemas.reports import BatchDone, Committed, WorkerOrder
 from schemas.settings import pass_through, secret
@@ -183,10 +183,9 @@ class Load:
     def _produce(self) -> None:
         """The producer's thread."""
         try:
-            try:
-                self._dispatch.replay(self._files, lambda: None)
-            finally:
-                self._dispatch.finish(GRACE_SECONDS)
+            self._dispatch.run(self._files, lambda: None, follow=False, grace_seconds=GRACE_SECONDS)
+        except ClientEnded as ended:
+            self.failure = Stop(ended.text, "Start again: what the table has is a repeat then")
         except Stop as failure:
             self.failure = failure
         except BaseException as bug:  # noqa: BLE001 -- raised again in the main thread

@@ -1,9 +1,9 @@
 """The checkpoint: up to which byte every line of a file is durable, kept in a file of its own.
 
-One file for each source identity (device and inode), topic and cluster, so that the same log sent to another topic,
-or to a Kafka that was set up anew, starts at its beginning. The first bytes of the log are kept as a hash: a reused
-inode or a rewritten file is seen, and read from its start. A checkpoint that cannot be believed leads to lines sent
-again, which the table absorbs; never to lines skipped.
+One file for each source identity (device and inode), topic, its id and its cluster, so that the same log sent to
+another topic, or to a Kafka that was set up anew, starts at its beginning. The first bytes of the log are kept as a
+hash: a reused inode or a rewritten file is seen, and read from its start. A checkpoint that cannot be believed leads to
+lines sent again, which the table absorbs; never to lines skipped.
 """
 
 import contextlib

@@ -22,6 +22,7 @@ from schemas.kafka import (
     base_settings,
     no_broker,
     no_topic,
+    not_told,
     translate,
 )
 from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD
@@ -101,10 +102,14 @@ class Trouble:
 
     def __init__(self) -> None:
         self.last: KafkaError | None = None
+        self.fatal: KafkaError | None = None
+        """What the client ended with, if it did."""
         self.all_down = False
 
     def note(self, error: KafkaError) -> None:
         """librdkafka's error callback: remembers all but the summary that every broker is down."""
+        if error.fatal():
+            self.fatal = self.fatal or error
         self.all_down |= error.name() == "_ALL_BROKERS_DOWN"
         if error.name() != "_ALL_BROKERS_DOWN" or self.last is None:
             self.last = error
@@ -174,7 +179,8 @@ def _topic_id(admin: AdminClient, topic: str) -> str:
         description = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_SECONDS)[topic].result()
         return str(description.topic_id)
     except KafkaException as error:
-        _unless_refused(error, f"Asking for the identity of {topic}")
+        said = _unless_refused(error, f"Asking for the identity of {topic}")
+        log.info("%s: its name stands for it; a topic made anew under it is taken for the same", said)
         return topic
 
 
@@ -182,7 +188,7 @@ def _unless_refused(error: KafkaException, what: str) -> ChatferryError:
     """The error in our words, where the broker refuses or does not know the question; else it is raised."""
     kafka_error = error.args[0]
     said = translate(kafka_error.name(), kafka_error.str(), what)
-    if "AUTHORIZATION" in kafka_error.name() or kafka_error.name() in ("UNSUPPORTED_VERSION", "_UNSUPPORTED_FEATURE"):
+    if not_told(kafka_error.name()):
         return said
     raise said from None
 

@@ -90,7 +90,7 @@ class Delivery:
         """
         while True:
             try:
-                return self._send(files, follow=follow, progress=progress)
+                return self.dispatch.run(files, progress, follow=follow, grace_seconds=GRACE_SECONDS)
             except ClientEnded as ended:
                 if not self.dispatch.resumable:
                     raise Stop(
@@ -98,7 +98,7 @@ class Delivery:
                         "Send it again as a whole: the table absorbs the repeats",
                     ) from None
                 if not self._worth_another() or self._manner.stopping():
-                    raise
+                    raise Stop(ended.text, "Start again: it goes on from the checkpoint") from None
                 log.warning("%s: going on from the checkpoint with a new client", ended.text)
                 self._renew()
 
@@ -109,17 +109,6 @@ class Delivery:
         self._stood = reached
         time.sleep(PAUSE_SECONDS * self._fruitless)
         return self._fruitless < FRUITLESS_CLIENTS
-
-    def _send(self, files: Sequence[str], *, follow: bool, progress: Callable[[], None]) -> int:
-        try:
-            (self.dispatch.follow if follow else self.dispatch.replay)(files, progress)
-        except ClientEnded:
-            self.dispatch.close()
-            raise
-        except BaseException:
-            self.dispatch.finish(GRACE_SECONDS)
-            raise
-        return self.dispatch.finish(GRACE_SECONDS)
 
     def _renew(self) -> None:
         self._before += self._publisher.acknowledged

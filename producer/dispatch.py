@@ -15,7 +15,7 @@ from producer.publisher import Publisher
 from producer.shipment import Manner, Shipment
 from producer.sources.reader import PACED_READ_BYTES, READ_BYTES, Reader
 from producer.sources.streams import STANDARD_INPUT, Source, open_source
-from schemas.errors import UsageProblem
+from schemas.errors import ClientEnded, Stop, UsageProblem
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,25 @@ class Dispatch:
         start = 0 if self._place.restart else checkpoint.load()
         self.resumed_from.setdefault(source.name, start)
         return checkpoint, start
+
+    def run(self, paths: Iterable[str], progress: Callable[[], None], *, follow: bool, grace_seconds: float) -> int:
+        """Send the sources and wait for the acknowledgements; returns how many records stayed without one.
+
+        What was read before a source came to a bad end is delivered, too. Raises `Stop` as the sources and the
+        publisher do.
+        """
+        try:
+            (self.follow if follow else self.replay)(paths, progress)
+        except ClientEnded:
+            self.close()
+            raise
+        except Stop:
+            self.finish(grace_seconds)
+            raise
+        except BaseException:  # a bug: the broker, which may be away, is not waited for
+            self.close()
+            raise
+        return self.finish(grace_seconds)
 
     def replay(self, paths: Iterable[str], progress: Callable[[], None]) -> None:
         """Send every source to its end, in the order given."""

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 
 
-@dataclass
+@dataclass(frozen=True)
 class Counts:
     """What was read and sent of a source. `lines` counts every line, blank ones included."""
 
@@ -66,19 +66,22 @@ class Ledger:
     @property
     def acknowledged(self) -> int:
         """The highest contiguous acknowledged offset."""
-        while self._open and self._open[0].parts == 0:
-            block = self._open.popleft()
-            self._acknowledged = block.end
-            self._counts += block.counts
+        self._settle()
         return self._acknowledged
 
     @property
     def counts(self) -> Counts:
         """What is in the blocks before `acknowledged`."""
-        assert self.acknowledged >= 0
+        self._settle()
         return self._counts
 
     @property
     def settled(self) -> bool:
         """Whether nothing is on its way."""
         return self.acknowledged == self._entered
+
+    def _settle(self) -> None:
+        while self._open and self._open[0].parts == 0:
+            block = self._open.popleft()
+            self._acknowledged = block.end
+            self._counts += block.counts

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from producer.client import Trouble
 from producer.ledger import Pending
 from schemas import topics
-from schemas.errors import BrokerDown, ClientEnded
+from schemas.errors import BrokerDown, ChatferryError, ClientEnded
 from schemas.kafka import translate
 from schemas.topics import Oversize
 
@@ -188,10 +188,9 @@ class Publisher:
         """Drop what is still queued, so that the process can end."""
         self._client.purge()
 
-    def _explain(self, error: KafkaError) -> Exception:
+    def _explain(self, error: KafkaError) -> ChatferryError:
         if error.fatal() or error.name() in ("_FATAL", "_PURGE_QUEUE", "_PURGE_INFLIGHT"):
-            fatal = self._trouble.last
-            text = fatal.str() if fatal is not None else error.str()
+            text = (self._trouble.fatal or self._trouble.last or error).str()
             return ClientEnded(f"Sending to {self._topic} ended: {text}")
         said = translate(error.name(), error.str(), f"Sending to {self._topic}")
         if isinstance(said, BrokerDown) or error.name() == "MSG_SIZE_TOO_LARGE":  # the topic's limit was lowered

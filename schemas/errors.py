@@ -57,10 +57,8 @@ class Stop(ChatferryError):
 
 
 class ClientEnded(Stop):
-    """A client of Kafka ended itself with what it calls a fatal error; what it had in hand is not acknowledged."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text, "Start again: it goes on from the checkpoint")
+    """A client of Kafka ended itself with what it calls a fatal error; what it had in hand is not acknowledged. What
+    to do about it knows who knows where to go on."""
 
 
 class NeedsUpgrade(Stop):

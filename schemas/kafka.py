@@ -4,6 +4,7 @@ Pure: it works on names and texts, and never imports the client.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from schemas.errors import BrokerDown, ChatferryError, Stop, UsageProblem
 
@@ -107,6 +108,18 @@ def base_settings(brokers: str, pass_through: Mapping[str, str], password: str |
     return settings
 
 
+_CONNECTION = (
+    *("bootstrap.servers", "log_level", "debug"),
+    *("security.", "ssl.", "sasl.", "enable.ssl.", "enable.sasl.", "socket.", "broker.address.", "client.dns."),
+    *("reconnect.", "connections.", "api.version.", "metadata."),
+)
+
+
+def connection_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of librdkafka settings those that say how a broker is reached: what one client of ours needs, all need."""
+    return {key: value for key, value in settings.items() if key.startswith(_CONNECTION)}
+
+
 def no_broker(brokers: str, text: str) -> Stop:
     """Nobody answers at these addresses."""
     return Stop(
@@ -114,6 +127,12 @@ def no_broker(brokers: str, text: str) -> Stop:
         "Check --brokers, that Kafka runs and its advertised.listeners can be reached from here, and that "
         "-X security.protocol is what this port speaks",
     )
+
+
+def not_told(name: str) -> bool:
+    """Whether an error says that this broker does not answer such a question, or not to us: then asking again, or
+    waiting, would not help."""
+    return "AUTHORIZATION" in name or name in ("UNSUPPORTED_VERSION", "_UNSUPPORTED_FEATURE")
 
 
 NEW_TOPIC_SECONDS = 2.0

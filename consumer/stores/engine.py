@@ -2,6 +2,8 @@
 
 import sqlite3
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
@@ -160,6 +162,17 @@ def errno_of(error: DBAPIError) -> int | None:
     """MySQL's number of the error, or None."""
     arguments = getattr(error.orig, "args", ())
     return arguments[0] if arguments and isinstance(arguments[0], int) else None
+
+
+@contextmanager
+def told_apart() -> Iterator[None]:
+    """A failure of the database within comes out as one of ours; a bug as it is."""
+    try:
+        yield
+    except DBAPIError as error:
+        if said := explain(error):
+            raise said from error
+        raise
 
 
 def explain(error: DBAPIError) -> ChatferryError | None:

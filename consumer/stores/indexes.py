@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from consumer.outage import Outage
-from consumer.stores.engine import DENIED, errno_of, explain
+from consumer.stores.engine import DENIED, errno_of, explain, told_apart
 from schemas.errors import DatabaseDown, Stop
 from schemas.table import TABLE, Base
 from terminal import failpoints
@@ -66,7 +66,7 @@ def deferred(engine: Engine, mode: str, complete: Callable[[], bool]) -> Iterato
     are built at the end as well; while the database is away or others hold the table that is tried again, for ever.
     Where the block fails or is interrupted (`complete` says no), the next run does it.
     """
-    with _told_apart(), engine.connect() as connection:
+    with told_apart(), engine.connect() as connection:
         left = missing(connection)
         if not left and mode != NEVER and (mode == ALWAYS or _is_empty(connection)):
             left = _drop(connection)
@@ -110,7 +110,7 @@ def build(engine: Engine) -> list[str]:
 
     Raises `Stop` where the database refuses, `DatabaseDown` where it goes away.
     """
-    with _told_apart(), engine.connect() as connection:
+    with told_apart(), engine.connect() as connection:
         names = missing(connection)
         if not names:
             return []
@@ -153,7 +153,7 @@ def _drop(connection: Connection) -> list[str]:
             log.info("The indexes of %s stay while rows go in: %s", TABLE, error.orig)
             return []
         raise
-    log.debug("The table is empty: its indexes are built at the end")
+    log.debug("The indexes of %s are built at the end", TABLE)
     return names
 
 
@@ -171,11 +171,3 @@ def _execute_ddl(connection: Connection, statement: str) -> None:
         if errno_of(error) != 1064:
             raise
         connection.exec_driver_sql(statement.replace("IF NOT EXISTS ", ""))
-
-
-@contextmanager
-def _told_apart() -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        raise explain(error) or error from error

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from consumer.stores.engine import DENIED, errno_of, explain
+from consumer.stores.engine import DENIED, errno_of, explain, told_apart
 from consumer.stores.isolation import DATA_ERRORS, insert_isolating
 from consumer.stores.mysql_connection import BufferConnection
 from consumer.stores.store import NeedsCare, Stored
@@ -100,11 +100,8 @@ class MySQLStore:
     def save_carefully(self, rows: Sequence[Row]) -> Stored:
         """See `Store.save_carefully`: by INSERT."""
         order = sorted(range(len(rows)), key=list(map(itemgetter(0), rows)).__getitem__)
-        try:
-            with self._engine.begin() as connection:
-                stored = insert_isolating(connection, [rows[i] for i in order], replace=self._replace)
-        except DBAPIError as error:
-            raise explain(error) or error from error
+        with told_apart(), self._engine.begin() as connection:
+            stored = insert_isolating(connection, [rows[i] for i in order], replace=self._replace)
         return stored._replace(refused=[(order[i], text) for i, text in stored.refused])
 
     def load(self, connection: Connection, repeat: str, buffer: memoryview, records: int) -> int:

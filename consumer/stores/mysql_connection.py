@@ -17,6 +17,7 @@ from pymysql.protocol import LoadLocalPacketWrapper
 from schemas.errors import Stop
 
 PACKET_BYTES = 256 << 10
+LOGIN_SECONDS = 10
 
 PATIENCE = {
     socket.TCP_KEEPIDLE: 30,
@@ -58,9 +59,16 @@ class BufferConnection(Connection):  # type: ignore[misc] # as above
 
     @classmethod
     def dial(cls, arguments: list[Any], options: dict[str, Any]) -> Self:
-        """Connect, counting as affected only rows that changed (SQLAlchemy asks for those that matched)."""
+        """Connect, counting as affected only rows that changed (SQLAlchemy asks for those that matched).
+
+        The login has as long for each answer as the connecting (PyMySQL would wait for ever for a server that accepts
+        and then says nothing); a statement later has as long as it takes.
+        """
         flags = options.pop("client_flag", 0) & ~CLIENT.FOUND_ROWS
-        connection = cls(*arguments, **options, client_flag=flags)
+        patience = {name: options.pop(name, None) for name in ("read_timeout", "write_timeout")}
+        login = dict.fromkeys(patience, options.get("connect_timeout", LOGIN_SECONDS))
+        connection = cls(*arguments, **options, **login, client_flag=flags)
+        connection._read_timeout, connection._write_timeout = patience.values()
         connection._notice_a_dead_peer()
         return connection
 

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
-from consumer.stores.engine import DENIED, errno_of, explain, make_engine, shown
+from consumer.stores.engine import DENIED, errno_of, explain, make_engine, shown, told_apart
 from consumer.stores.indexes import missing
 from consumer.stores.mysql import MySQLStore
 from consumer.stores.sqlite import SQLiteStore
@@ -34,14 +34,11 @@ def check(engine: Engine, *, indexes: bool = False) -> str:
     A worker does without: a load builds them at its end. Raises `Stop` with what is wrong and what to run,
     `DatabaseDown` where the database is away.
     """
-    try:
-        with engine.connect() as connection:
-            _look_at_table(connection)
-            if indexes and (names := missing(connection)):
-                raise NeedsUpgrade(f"The table {TABLE} lacks {' and '.join(names)}: a load did not come to its end")
-            return _revision(connection)
-    except DBAPIError as error:
-        raise explain(error) or error from error
+    with told_apart(), engine.connect() as connection:
+        _look_at_table(connection)
+        if indexes and (names := missing(connection)):
+            raise NeedsUpgrade(f"The table {TABLE} lacks {' and '.join(names)}: a load did not come to its end")
+        return _revision(connection)
 
 
 def first_contact(engine: Engine) -> None:
@@ -50,16 +47,12 @@ def first_contact(engine: Engine) -> None:
     Raises `Stop` where it does not: at the start, waiting for ever would hide a wrong address.
     """
     try:
-        with engine.connect():
+        with told_apart(), engine.connect():
             return
-    except DBAPIError as error:
-        said = explain(error)
-        if isinstance(said, DatabaseDown):
-            where = shown(engine.url)
-            raise Stop(
-                f"No database answers at {where}: {error.orig}", "Check --database, and that the server runs"
-            ) from None
-        raise said or error from error
+    except DatabaseDown as away:
+        what = str(away).removeprefix("The database: ")
+        where = shown(engine.url)
+        raise Stop(f"No database answers at {where}: {what}", "Check --database, and that the server runs") from None
 
 
 def _revision(connection: Connection) -> str:

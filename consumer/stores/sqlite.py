@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
-from consumer.stores.engine import explain
+from consumer.stores.engine import told_apart
 from consumer.stores.store import Stored
 from schemas.message import Row
 from schemas.table import COLUMNS, TABLE
@@ -40,7 +40,7 @@ class SQLiteStore:
         """See `Store.save_carefully`."""
         order = sorted(range(len(rows)), key=lambda i: rows[i][0])
         ordered = [rows[i] for i in order]
-        try:
+        with told_apart():
             try:
                 with self._engine.begin() as connection:
                     new = self._insert(connection, ordered)
@@ -48,8 +48,6 @@ class SQLiteStore:
             except IntegrityError:
                 with self._engine.begin() as connection:
                     return self._insert_isolating(connection, ordered, order)
-        except DBAPIError as error:
-            raise explain(error) or error from error
 
     def _insert(self, connection: Connection, rows: Sequence[Row]) -> int:
         """How many of the rows are new. Where repeats replace, the first statement tells, the second replaces."""
