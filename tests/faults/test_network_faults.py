@@ -1,12 +1,13 @@
 """A network that is cut, silent or slow, or that loses an answer, between each two parts."""
 
+import signal
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.ferry import ends, lines_of, values, wait_until
-from tests.faults.rig import fill
+from tests.acceptance.ferry import ends, lines_of, publish, values, wait_until
+from tests.faults.rig import fill, ids, positions
 from tests.faults.runs import Net, write_log
 from tests.services.proxy import kafka_request
 
@@ -112,6 +113,23 @@ def test_offset_commit_that_no_broker_took_is_made_up_for_without_another_line(n
     assert (net.stored, net.committed) == (100, 0)
     net.kafka.heal()
     net.see_through(running, 100)
+
+
+@pytest.mark.long
+def test_dead_letters_that_no_broker_takes_for_a_while_have_the_worker_begin_anew_until_it_does(net: Net) -> None:
+    good = fill(net.brokers, net.topic, 100)
+    publish(net.brokers, net.topic, [b"{}"])
+    net.kafka.lose(kafka_request(PRODUCE, "chatferry-dead-letters"), answers=False, times=1_000_000)
+    running = net.consume("--dead-letter-run", "0")
+    running.wait_until(lambda: running.err.count("the worker begins anew") == 2, "it begins anew", 120)
+    assert net.stored == 100
+    assert sum(positions(net.brokers, net.group, net.topic).values()) < 101
+    net.kafka.heal()
+    running.wait_until(lambda: sum(positions(net.brokers, net.group, net.topic).values()) == 101, "all is committed")
+    result = running.end(signal.SIGTERM)
+    assert result.status == 128 + signal.SIGTERM, result.err
+    assert values(net.brokers, f"{net.topic}.dlq") == [b"{}"]
+    assert sorted(ids(net.database)) == sorted(f"id-{number}" for number in range(len(good)))
 
 
 # -- worker and database -------------------------------------------------------------------------------------------

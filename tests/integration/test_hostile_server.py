@@ -6,6 +6,7 @@ In MySQL's protocol the server names the file that LOAD DATA LOCAL sends, and ma
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from consumer.stores.engine import make_engine
+from consumer.stores.engine import CONNECT_SECONDS, make_engine
 from consumer.stores.mysql_connection import PACKET_BYTES, BufferConnection
 from consumer.stores.opening import first_contact, open_store
 from schemas.errors import Stop
@@ -25,6 +26,16 @@ SECONDS = 10
 OK = b"\0\0\0\2\0\0\0"
 LOAD_REQUEST = b"\xfb" + FILE.encode()
 COM_QUIT = 1
+
+
+@pytest.mark.long
+def test_server_that_takes_a_connection_and_says_nothing_is_told_at_the_start() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"mysql+pymysql://ann:secret@127.0.0.1:{silent.getsockname()[1]}/chat"
+        began = time.monotonic()
+        with pytest.raises(Stop, match="No database answers at"):
+            first_contact(make_engine(url))
+        assert time.monotonic() - began < 3 * CONNECT_SECONDS
 
 
 class HostileServer(threading.Thread):
