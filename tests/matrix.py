@@ -20,7 +20,6 @@ class Outcome(StrEnum):
     DEAD = "D"  # a dead letter that holds its bytes
     ROW = "R"
     SKIPPED = "S"  # not sent, and counted
-    STOP = "X"  # one clear error and an exit status that is not 0
 
 
 class Line(NamedTuple):
