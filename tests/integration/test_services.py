@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from sqlalchemy import make_url
+from sqlalchemy.exc import OperationalError
 
 from tests.services.kafka import GivenKafka, Kafka
 from tests.services.mariadb import GivenMariaDB, MariaDB
@@ -129,6 +130,17 @@ def test_killed_mariadb_keeps_its_rows_and_its_address(server_directory: Path) -
         assert mariadb.ended()
         mariadb.start()
         assert mariadb.execute("SELECT line FROM chat", "chat") == [("one",)]
+
+
+def test_paused_mariadb_is_not_waited_for_without_an_end_and_answers_again_when_resumed(server_directory: Path) -> None:
+    with MariaDB(server_directory) as mariadb:
+        mariadb.pause()
+        assert mariadb.paused
+        with pytest.raises(OperationalError, match="timed out"):
+            mariadb.execute("SELECT 1", seconds=0.5)
+        mariadb.resume()
+        assert not mariadb.paused
+        assert mariadb.execute("SELECT 1") == [(1,)]
 
 
 def test_mariadb_that_cannot_start_fails_with_the_end_of_its_log(server_directory: Path) -> None:

@@ -14,6 +14,9 @@ from sqlalchemy import URL, create_engine, make_url
 
 from tests.services.process import SERVICES, ServerError, ServerProcess, free_port, installed
 
+ANSWER_SECONDS = 30.0
+"""A server that says nothing for so long does not answer: it is frozen, or its statement waits for a lock."""
+
 
 class Databases:
     """The databases of a MySQL or MariaDB server whose address and account are those of a SQLAlchemy URL."""
@@ -25,9 +28,13 @@ class Databases:
         """The SQLAlchemy URL of a database on this server."""
         return self._server.set(database=database).render_as_string(hide_password=False)
 
-    def execute(self, statement: str, database: str = "") -> list[tuple[Any, ...]]:
-        """Run one SQL statement in a connection of its own; its rows, none for a statement that has none."""
-        engine = create_engine(self.url(database), isolation_level="AUTOCOMMIT")
+    def execute(self, statement: str, database: str = "", seconds: float = ANSWER_SECONDS) -> list[tuple[Any, ...]]:
+        """Run one SQL statement in a connection of its own; its rows, none for a statement that has none.
+
+        Raises SQLAlchemy's OperationalError where the server does not answer in so many seconds.
+        """
+        patience = {"connect_timeout": seconds, "read_timeout": seconds}
+        engine = create_engine(self.url(database), isolation_level="AUTOCOMMIT", connect_args=patience)
         try:
             with engine.connect() as connection:
                 result = connection.exec_driver_sql(statement)

@@ -102,6 +102,7 @@ class ServerProcess:
         self._within = list(within)
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
+        self._paused = False
         self.directory = directory
         self.log = directory / "server.log"
 
@@ -138,6 +139,7 @@ class ServerProcess:
         if not self.ended():
             raise ServerError(f"{self._command[0]} runs already as process {self.pid}")
         self._prepare()
+        self._paused = False
         launcher = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -174,6 +176,11 @@ class ServerProcess:
         """Whether the server is not running: never started, stopped, or dead by itself."""
         return self._process is None or self._process.poll() is not None
 
+    @property
+    def paused(self) -> bool:
+        """Whether it is there and frozen by `pause`: whoever asks it anything waits."""
+        return self._paused and not self.ended()
+
     def stop(self, seconds: float = 30) -> None:
         """End the server in its own orderly way (TERM); kill it when that takes longer than `seconds`."""
         if self._process is None:
@@ -197,10 +204,12 @@ class ServerProcess:
     def pause(self) -> None:
         """Freeze the server: connections stay open, nothing answers. Raises ServerError if it is not up."""
         self._running().send_signal(signal.SIGSTOP)
+        self._paused = True
 
     def resume(self) -> None:
         """Let a paused server go on. Raises ServerError if it is not up."""
         self._running().send_signal(signal.SIGCONT)
+        self._paused = False
 
     def __enter__(self) -> Self:
         self.start()

@@ -4,6 +4,9 @@ import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from pymysql.constants import ER
+from sqlalchemy.exc import OperationalError
+
 from tests.services.process import ServerError
 from tests.torture.fleet import Service, send
 from tests.torture.schedule import Event, Fault
@@ -82,15 +85,21 @@ class Faults:
 
     def _kill_sessions(self) -> bool:
         maria = self._site.maria
-        if maria.ended():
+        if maria.ended() or maria.paused:  # a frozen one would hold up this thread, which alone can thaw it
             return False
         busy = maria.execute(
             "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND user = 'root'"
         )
-        for (number,) in busy:
-            with suppress(Exception):
-                maria.execute(f"KILL {number}")
-        return bool(busy)
+        return sum(self._kill_session(number) for (number,) in busy) > 0
+
+    def _kill_session(self, number: int) -> bool:
+        try:
+            self._site.maria.execute(f"KILL {number}")
+        except OperationalError as error:
+            if error.orig is None or error.orig.args[0] != ER.NO_SUCH_THREAD:
+                raise
+            return False  # it ended by itself meanwhile
+        return True
 
     def _lose_leader(self, event: Event, *, orderly: bool) -> tuple[bool, Undo]:
         node = self._site.cluster.leader(self._topic, int(event.pick * 4))
