@@ -11,6 +11,12 @@ FLOW_SECONDS = 8.0
 RATES = (2_000, 4_000, 8_000)
 BAD, REPEATS = 0.005, 0.02
 
+SESSION_SECONDS = 6.0
+"""The session timeout of a round's group: the brokers' own (`tests.services.kafka`), and the same by the classic
+protocol, whose members bring theirs with them."""
+
+_CLASSIC = ("-X", "group.protocol=classic", "-X", f"session.timeout.ms={SESSION_SECONDS * 1000:.0f}")
+
 CONSUMERS: Sequence[tuple[str, ...]] = (
     (),
     ("--batch-rows", "500"),
@@ -18,8 +24,8 @@ CONSUMERS: Sequence[tuple[str, ...]] = (
     ("--batch-seconds", "0.01", "--batch-rows", "50"),
     ("--workers", "1"),
     ("--workers", "4"),
-    ("-X", "group.protocol=classic"),
-    ("-X", "group.protocol=classic", "--batch-rows", "500"),
+    _CLASSIC,
+    (*_CLASSIC, "--batch-rows", "500"),
 )
 """Options of `consume`; each round has one of these."""
 
@@ -66,7 +72,7 @@ AT_ONCE = frozenset(
 """Those that have no length."""
 
 LONGEST = {Fault.WORKER_FROZEN: 9.0, Fault.SUPERVISOR_FROZEN: 9.0, Fault.PRODUCER_FROZEN: 9.0}
-"""Seconds, where it is not the usual 4: longer than the session timeout of the group, which is 6."""
+"""Seconds, where it is not the usual 4: longer than the session, so that some wake up as members no more."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,18 @@
 """The schedule of `make torture`: out of a seed, the same each time, and all of the faults in the end."""
 
-from tests.torture.schedule import AT_ONCE, BROKER_FAULTS, CONSUMERS, FLOW_SECONDS, Fault, plan
+import pytest
+
+from tests.services.kafka import DEFAULTS
+from tests.torture.schedule import (
+    AT_ONCE,
+    BROKER_FAULTS,
+    CONSUMERS,
+    FLOW_SECONDS,
+    LONGEST,
+    SESSION_SECONDS,
+    Fault,
+    plan,
+)
 
 ROUNDS = range(1, 301)
 
@@ -34,3 +46,22 @@ def test_faults_fall_into_the_flow_in_their_order_and_have_a_length_where_they_n
         for event in events:
             assert 0 < event.at < FLOW_SECONDS
             assert (event.seconds == 0) == (event.fault in AT_ONCE)
+
+
+def test_every_group_has_the_session_that_the_longest_freezes_outlast() -> None:
+    assert DEFAULTS["group.consumer.session.timeout.ms"] == SESSION_SECONDS * 1000
+    for options in CONSUMERS:
+        assert ("group.protocol=classic" in options) == (f"session.timeout.ms={SESSION_SECONDS * 1000:.0f}" in options)
+    assert min(LONGEST.values()) > SESSION_SECONDS
+
+
+@pytest.mark.parametrize("classic", [False, True])
+def test_some_rounds_of_either_protocol_freeze_a_worker_for_longer_than_its_session(classic: bool) -> None:
+    rounds = [plan("a", number) for number in ROUNDS]
+    frozen = [
+        event.seconds
+        for round_ in rounds
+        for event in round_.events
+        if event.fault is Fault.WORKER_FROZEN and ("group.protocol=classic" in round_.options) == classic
+    ]
+    assert max(frozen) > SESSION_SECONDS + 1
