@@ -104,10 +104,11 @@ def test_leader_bounced_five_times_loses_and_doubles_nothing(traffic: Traffic) -
     traffic.start()
     for turn in range(5):
         leader = cluster.leader(traffic.topic, 0)
+        assert leader is not None
         node = cluster.nodes[leader]
         traffic.flow()
         (node.stop if turn % 2 == 0 else node.kill)()
-        wait_until(lambda left=leader: cluster.leader(traffic.topic, 0) not in (-1, left), "another leads")  # type: ignore[misc]
+        wait_until(lambda left=leader: cluster.leader(traffic.topic, 0) not in (None, left), "another leads")  # type: ignore[misc]
         traffic.come_through()
         traffic.flow()
         node.start()
@@ -138,9 +139,10 @@ def test_broker_paused_under_produce_and_consume_costs_time_only(traffic: Traffi
     traffic.create()
     traffic.start()
     leader = cluster.leader(traffic.topic, 0)
+    assert leader is not None
     traffic.flow()
     cluster.nodes[leader].pause()
-    wait_until(lambda: cluster.leader(traffic.topic, 0) not in (-1, leader), "another leads")
+    wait_until(lambda: cluster.leader(traffic.topic, 0) not in (None, leader), "another leads")
     traffic.come_through()
     traffic.flow()
     cluster.nodes[leader].resume()

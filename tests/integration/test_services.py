@@ -135,11 +135,11 @@ def test_killed_mariadb_keeps_its_rows_and_its_address(server_directory: Path) -
 def test_paused_mariadb_is_not_waited_for_without_an_end_and_answers_again_when_resumed(server_directory: Path) -> None:
     with MariaDB(server_directory) as mariadb:
         mariadb.pause()
-        assert mariadb.paused
+        assert mariadb.paused()
         with pytest.raises(OperationalError, match="timed out"):
             mariadb.execute("SELECT 1", seconds=0.5)
         mariadb.resume()
-        assert not mariadb.paused
+        assert not mariadb.paused()
         assert mariadb.execute("SELECT 1") == [(1,)]
 
 

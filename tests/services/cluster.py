@@ -7,6 +7,7 @@ from typing import Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import PartitionMetadata
 
 from tests.services.kafka import Kafka
 from tests.services.process import free_port
@@ -60,21 +61,23 @@ class Cluster:
         for kafka in self.nodes.values():
             kafka.wait_until_ready()
 
-    def leader(self, topic: str, partition: int) -> int:
-        """The node that leads a partition; negative while there is none."""
-        return self._ask(topic)[partition][0]
+    def leader(self, topic: str, partition: int) -> int | None:
+        """The node that leads a partition; None while there is none, or none that says so."""
+        known = self._ask(topic)
+        return known[partition].leader if known and known[partition].leader in NODES else None
 
     def in_sync(self, topic: str) -> bool:
-        """Whether every node has all of the topic."""
-        return all(sorted(replicas) == sorted(NODES) for _, replicas in self._ask(topic).values())
+        """Whether every node has all of the topic, and says so."""
+        known = self._ask(topic)
+        return bool(known) and all(sorted(partition.isrs) == sorted(NODES) for partition in known.values())
 
-    def _ask(self, topic: str) -> dict[int, tuple[int, list[int]]]:
+    def _ask(self, topic: str) -> dict[int, PartitionMetadata]:
+        """The topic's partitions by number; none where no node answers."""
         admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0})
         try:
-            partitions = admin.list_topics(topic, timeout=5).topics[topic].partitions
-        except KafkaException:  # a node is away, or has no leader to name
-            return {partition: (-1, []) for partition in range(100)}
-        return {number: (partition.leader, partition.isrs) for number, partition in partitions.items()}
+            return dict(admin.list_topics(topic, timeout=5).topics[topic].partitions)
+        except KafkaException:  # a node is away
+            return {}
 
     def __enter__(self) -> Self:
         try:

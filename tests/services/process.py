@@ -176,7 +176,6 @@ class ServerProcess:
         """Whether the server is not running: never started, stopped, or dead by itself."""
         return self._process is None or self._process.poll() is not None
 
-    @property
     def paused(self) -> bool:
         """Whether it is there and frozen by `pause`: whoever asks it anything waits."""
         return self._paused and not self.ended()

@@ -57,6 +57,11 @@ class Proxy:
         """Where clients connect to, as host:port."""
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def links(self) -> int:
+        """How many connections there are now."""
+        return len(self._links)
+
     # -- faults ----------------------------------------------------------------------------------------------------
 
     def cut(self) -> None:

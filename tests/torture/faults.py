@@ -1,5 +1,6 @@
 """Each fault of a schedule carried out, and undone."""
 
+import re
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -7,16 +8,22 @@ from contextlib import suppress
 from pymysql.constants import ER
 from sqlalchemy.exc import OperationalError
 
+from tests.services.cluster import NODES
 from tests.services.process import ServerError
+from tests.services.proxy import Proxy
 from tests.torture.fleet import Service, send
-from tests.torture.schedule import Event, Fault
+from tests.torture.schedule import PARTITIONS, Event, Fault
 from tests.torture.site import Site
 
 Undo = Callable[[], None]
 
+GOT_PARTITIONS = re.compile(r"partitions \[\d.* came, now ")
+"""In what a worker says with -v when the group gives it some: only then is it more than a guest."""
+
 
 class Faults:
-    """Does to a round's commands and servers what its schedule says. `did` holds the events that found their target."""
+    """Does to a round's commands and servers what its schedule says. `did` holds the events that found their target: a
+    process that was there, a connection that was open, a group that gave the newcomer a partition."""
 
     def __init__(self, site: Site, topic: str, producer: Service, consumer: Service, other: Service) -> None:
         self._site = site
@@ -48,26 +55,28 @@ class Faults:
             Fault.SUPERVISOR_KILLED: lambda _: (consumer.signal(signal.SIGKILL), _nothing),
             Fault.SUPERVISOR_ENDED: lambda _: (consumer.signal(signal.SIGTERM), _nothing),
             Fault.SUPERVISOR_FROZEN: lambda _: _freeze(_pids(consumer)),
-            Fault.CONSUMER_JOINS: lambda _: self._join(),
+            Fault.CONSUMER_JOINS: self._join,
             Fault.DATABASE_KILLED: lambda _: self._kill_database(),
             Fault.DATABASE_FROZEN: lambda _: self._freeze_database(),
-            Fault.DATABASE_CUT: lambda _: (_done(site.database_way.cut), site.database_way.heal),
-            Fault.DATABASE_UNHEARD: lambda _: (_done(site.database_way.black_hole), site.database_way.heal),
+            Fault.DATABASE_CUT: lambda _: _part([site.database_way], Proxy.cut),
+            Fault.DATABASE_UNHEARD: lambda _: _part([site.database_way], Proxy.black_hole),
             Fault.SESSIONS_KILLED: lambda _: (self._kill_sessions(), _nothing),
             Fault.LEADER_KILLED: lambda event: self._lose_leader(event, orderly=False),
             Fault.LEADER_ENDED: lambda event: self._lose_leader(event, orderly=True),
             Fault.BROKER_FROZEN: self._freeze_broker,
-            Fault.BROKERS_CUT: lambda _: self._part("cut"),
-            Fault.BROKERS_UNHEARD: lambda _: self._part("black_hole"),
+            Fault.BROKERS_CUT: lambda _: _part(site.brokers_ways, Proxy.cut),
+            Fault.BROKERS_UNHEARD: lambda _: _part(site.brokers_ways, Proxy.black_hole),
         }
 
-    def _join(self) -> tuple[bool, Undo]:
+    def _join(self, event: Event) -> tuple[bool, Undo]:
         def leave() -> None:
             self.joined = False
             self._other.signal(signal.SIGTERM)
+            if any(GOT_PARTITIONS.search(run.err) for run in self._other.runs):
+                self.did.append(event)
 
         self.joined = True
-        return True, leave
+        return False, leave  # whether it gets in is seen when it leaves
 
     def _kill_database(self) -> tuple[bool, Undo]:
         maria = self._site.maria
@@ -85,7 +94,7 @@ class Faults:
 
     def _kill_sessions(self) -> bool:
         maria = self._site.maria
-        if maria.ended() or maria.paused:  # a frozen one would hold up this thread, which alone can thaw it
+        if maria.ended() or maria.paused():  # a frozen one would hold up this thread, which alone can thaw it
             return False
         busy = maria.execute(
             "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND user = 'root'"
@@ -102,37 +111,35 @@ class Faults:
         return True
 
     def _lose_leader(self, event: Event, *, orderly: bool) -> tuple[bool, Undo]:
-        node = self._site.cluster.leader(self._topic, int(event.pick * 4))
-        if node < 0:
+        node = self._site.cluster.leader(self._topic, int(event.pick * PARTITIONS))
+        if node is None:
             return False, _nothing
         kafka = self._site.cluster.nodes[node]
         kafka.stop() if orderly else kafka.kill()
         return True, lambda: kafka.start() if kafka.ended() else None
 
     def _freeze_broker(self, event: Event) -> tuple[bool, Undo]:
-        kafka = self._site.cluster.nodes[1 + int(event.pick * 3)]
+        kafka = self._site.cluster.nodes[NODES[int(event.pick * len(NODES))]]
         if kafka.ended():
             return False, _nothing
         kafka.pause()
         return True, lambda: _resume(kafka.resume)
-
-    def _part(self, how: str) -> tuple[bool, Undo]:
-        def heal() -> None:
-            for way in self._site.brokers_ways:
-                way.heal()
-
-        for way in self._site.brokers_ways:
-            getattr(way, how)()
-        return True, heal
 
 
 def _nothing() -> None:
     """There is nothing to undo."""
 
 
-def _done(act: Callable[[], None]) -> bool:
-    act()
-    return True
+def _part(ways: Sequence[Proxy], how: Callable[[Proxy], None]) -> tuple[bool, Undo]:
+    hit = any(way.links for way in ways)
+
+    def heal() -> None:
+        for way in ways:
+            way.heal()
+
+    for way in ways:
+        how(way)
+    return hit, heal
 
 
 def _resume(resume: Callable[[], None]) -> None:

@@ -21,10 +21,9 @@ from tests.acceptance.ferry import (
 )
 from tests.torture.faults import Faults, Undo
 from tests.torture.fleet import Service, WillNotWork
-from tests.torture.schedule import BAD, REPEATS, Round
+from tests.torture.schedule import BAD, PARTITIONS, REPEATS, Round
 from tests.torture.site import HEALTHY_SECONDS, Site
 
-PARTITIONS = 4
 TICK_SECONDS = 0.05
 FLOWING_SECONDS = 120.0
 ENDING_SECONDS = 60.0
@@ -65,7 +64,7 @@ class Stage:
         self._consume = ["consume", *named, *database, "--json", *workers, *round_.options]
         self.producer = Service(self.ferry, [*self._produce, str(self.log), "--rate", str(round_.rate)])
         self.consumer = Service(self.ferry, self._consume)
-        self.other = Service(self.ferry, self._consume)
+        self.other = Service(self.ferry, [*self._consume, "-v"])  # which tells the partitions that it gets
         self.faults = Faults(site, self.topic, self.producer, self.consumer, self.other)
         self.ferry.run("topics", "create", *named, "--partitions", str(PARTITIONS), "--replication-factor", "3")
         self.ferry.run("db", "upgrade", "--database", self.database)

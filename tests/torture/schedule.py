@@ -8,6 +8,9 @@ from enum import StrEnum
 FLOW_SECONDS = 8.0
 """How long the lines of a round flow, where nothing disturbs them: the faults fall into this time."""
 
+PARTITIONS = 4
+"""Of a round's topic."""
+
 RATES = (2_000, 4_000, 8_000)
 BAD, REPEATS = 0.005, 0.02
 
