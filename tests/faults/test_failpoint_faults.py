@@ -62,6 +62,9 @@ def test_worker_killed_at_a_place_of_its_loop_repeats_what_it_had_not_committed_
     assert digest_rows(table_rows(database)) == digest(scene.log)
     letters = Counter(letter.value for letter in records(brokers, f"{topic}.dlq"))
     assert letters.keys() == set(bad_lines(scene.log))
+    if place is Place.WORKER_COMMITTED:
+        assert account["repeats"] == held.repeats, "rows whose offsets were committed came again"
+        assert letters.total() == held.bad
     if place in (Place.WORKER_DEAD_LETTERS, Place.WORKER_REPORTED):
         assert letters.total() > held.bad, "no dead letter came twice: the batch was not repeated"
     assert sum(committed(brokers, group).values()) == held.lines

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.ferry import Ferry, ends, lines_of, message, values, wait_until
+from tests.acceptance.ferry import Ferry, ends, lines_of, message, values
 from tests.faults.disk import small_disk
 from tests.faults.rig import create_topic, set_topic_config
 from tests.services.kafka import Kafka
@@ -188,26 +188,3 @@ def test_a_full_disk_under_the_state_folder_stops_the_producer_and_keeps_the_old
         assert ferry.run("produce", *sent, "--json").json["lines"] == 1
         assert offset_of(disk.outside) == log.stat().st_size
     assert Counter(values(kafka.brokers, topic)) == {message(1): 1, message(2): 2}  # what was not written comes again
-
-
-def test_a_state_folder_without_room_stops_the_producer_and_keeps_the_old_checkpoint(
-    kafka: Any, topic: str, tmp_path: Path
-) -> None:
-    ferry = Ferry(tmp_path)
-    log = tmp_path / "chat.jsonl"
-    log.write_bytes(message(1) + b"\n")
-    place = ["--brokers", kafka.brokers, "--topic", topic]
-    state = tmp_path / "s"
-    ferry.run("topics", "create", *place)
-    ferry.run("produce", log, *place, "--state", state)
-    before = offset_of(state)
-    (kept,) = state.glob("*.json")
-    kept.with_suffix(".new").mkdir()  # the new file cannot be written
-    with log.open("ab") as more:
-        more.write(message(2) + b"\n")
-    told = ferry.run("produce", log, *place, "--state", state, check=1).error
-    assert "Cannot write the checkpoint" in told
-    assert offset_of(state) == before
-    kept.with_suffix(".new").rmdir()
-    wait_until(lambda: not kept.with_suffix(".new").exists(), "the folder is free")
-    assert ferry.run("produce", log, *place, "--state", state, "--json").json["lines"] == 1

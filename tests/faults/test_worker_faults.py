@@ -81,7 +81,7 @@ def locked(database: str) -> Iterator[Callable[[], bool]]:
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
-def test_worker_killed_between_database_commit_and_offset_commit_repeats_nothing(
+def test_worker_killed_between_database_commit_and_offset_commit_repeats_its_batch_as_a_no_op(
     brokers: str, topic: str, group: str, database: str, tmp_path: Path, protocol: str
 ) -> None:
     sent = fill(brokers, topic)

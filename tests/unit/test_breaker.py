@@ -60,8 +60,19 @@ def test_no_limit_bears_bad_lines_alone() -> None:
     Breaker(0, 1.0).look_at(batch(*[BAD] * RATIO_LINES))
 
 
-def test_what_is_looked_at_again_counts_once() -> None:
+def test_run_of_bad_lines_that_is_looked_at_again_counts_once() -> None:
     breaker = Breaker(3, 1.0)
-    breaker.look_at(batch(GOOD, BAD, BAD))
+    for _ in range(3):
+        breaker.look_at(batch(GOOD, BAD, BAD, after=breaker.run))
+        breaker.start_over()
+        assert breaker.run == 0
+    breaker.look_at(batch(BAD, BAD, BAD, after=breaker.run))
+
+
+def test_share_of_bad_lines_that_are_looked_at_again_counts_once() -> None:
+    breaker = Breaker(0, 0.9)
+    half = [BAD] * (RATIO_LINES // 2)
+    breaker.look_at(batch(*half))
     breaker.start_over()
-    assert breaker.run == 0
+    breaker.look_at(batch(*half))  # with the first time they would be 10,000 bad ones
+    breaker.look_at(batch(*[GOOD] * (RATIO_LINES // 2)))
