@@ -1,4 +1,4 @@
-"""What every test may ask for: a Kafka, a MariaDB, and names and databases that no other test has.
+"""What every test may ask for: the command, a Kafka, a MariaDB, and names and databases that no other test has.
 
 The servers start when the first test asks for one and serve the whole run. CHATFERRY_TEST_BROKERS and
 CHATFERRY_TEST_DATABASE (the URL of an account that may create databases) name servers to use instead.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.ferry import Ferry
 from tests.services.kafka import GivenKafka, Kafka
 from tests.services.mariadb import GivenMariaDB, MariaDB
 from tests.services.process import ServicesMissingError
@@ -55,6 +56,15 @@ def mariadb() -> Iterator[MariaDB | GivenMariaDB]:
         return
     with _directory() as directory, _missing_services_fail(), MariaDB(directory) as server:
         yield server
+
+
+@pytest.fixture
+def ferry(tmp_path: Path) -> Iterator[Ferry]:
+    """Runs `chatferry` in tmp_path; what it started is ended with the test, by process id."""
+    ferry = Ferry(tmp_path)
+    yield ferry
+    for running in ferry.running:
+        running.kill()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ And what a judge needs beside it: what is on a topic, what is in a table, which 
 imports the product.
 """
 
+import base64
 import json
 import os
 import re
@@ -385,6 +386,16 @@ def bad_lines(log: Path) -> list[bytes]:
     with log.open("rb") as lines:
         pairs = zip(read(log), lines, strict=True)
         return [line.rstrip(b"\n").removesuffix(b"\r") for (kind, _), line in pairs if kind == "bad"]
+
+
+def kept_dead_letters(path: Path) -> list[bytes]:
+    """The lines in the file of dead letters that an embedded load leaves."""
+    entries = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert all(entry["error"] and entry["text"] and entry["stage"] for entry in entries)
+    return [
+        entry["line"].encode() if "line" in entry else base64.b64decode(entry["line_base64"], validate=True)
+        for entry in entries
+    ]
 
 
 def message(number: int, data: str = "hello", **more: Any) -> bytes:

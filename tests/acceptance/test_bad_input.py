@@ -12,8 +12,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from benchmarks.generate import Row
-from tests.acceptance.ferry import Ferry, message, query, records, table_rows, values
-from tests.acceptance.test_load import kept_dead_letters
+from tests.acceptance.ferry import Ferry, kept_dead_letters, message, query, records, table_rows, values
 from tests.matrix import BOM, LINES, Outcome, line, row
 from tests.services.kafka import GivenKafka, Kafka
 from tests.services.mariadb import MariaDB

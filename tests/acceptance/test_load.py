@@ -1,6 +1,5 @@
 """`chatferry load`: from a file to a table in one command."""
 
-import base64
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from tests.acceptance.ferry import (
     children,
     command_line,
     count_rows,
+    kept_dead_letters,
     message,
     query,
     records,
@@ -37,16 +37,6 @@ def assert_table_equals(url: str, *logs: Path) -> None:
     """The table holds the rows of these logs and nothing else, by id and content."""
     expected = {row[0]: row for log in reversed(logs) for row in expected_rows(log)}  # of one id the first counts
     assert digest_rows(table_rows(url)) == digest_rows(expected.values())
-
-
-def kept_dead_letters(path: Path) -> list[bytes]:
-    """The lines in the file of dead letters that an embedded load leaves."""
-    entries = [json.loads(line) for line in path.read_bytes().splitlines()]
-    assert all(entry["error"] and entry["text"] and entry["stage"] for entry in entries)
-    return [
-        entry["line"].encode() if "line" in entry else base64.b64decode(entry["line_base64"], validate=True)
-        for entry in entries
-    ]
 
 
 def parts(account: dict[str, Any]) -> dict[str, Any]:

@@ -21,15 +21,6 @@ from tests.services.proxy import Proxy
 
 
 @pytest.fixture
-def ferry(tmp_path: Path) -> Iterator[Ferry]:
-    """Runs `chatferry` in tmp_path; what it started is ended with the test, by process id."""
-    ferry = Ferry(tmp_path)
-    yield ferry
-    for running in ferry.running:
-        running.kill()
-
-
-@pytest.fixture
 def brokers(kafka: Kafka | GivenKafka, topic: str) -> str:
     """The shared Kafka, with an empty `topic` on it and its dead letters."""
     create_topic(kafka.brokers, topic, PARTITIONS)

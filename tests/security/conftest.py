@@ -1,4 +1,4 @@
-"""What the security tests share: the command, and a certificate authority for a module's servers."""
+"""What the security tests share: a certificate authority for a module's servers."""
 
 import tempfile
 from collections.abc import Iterator
@@ -6,19 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.ferry import Ferry
 from tests.security.secured import secured_kafka
 from tests.services.kafka import Kafka
 from tests.services.tls import Authority
-
-
-@pytest.fixture
-def ferry(tmp_path: Path) -> Iterator[Ferry]:
-    """Runs `chatferry` in tmp_path; what it started is ended with the test, by process id."""
-    ferry = Ferry(tmp_path)
-    yield ferry
-    for running in ferry.running:
-        running.kill()
 
 
 @pytest.fixture(scope="session")

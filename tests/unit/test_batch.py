@@ -1,7 +1,6 @@
 """Records parsed into a batch: what is stored, what is set aside, what is committed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -10,39 +9,7 @@ from hypothesis import strategies as st
 from consumer.batch import CHUNK, Batch, Record, Reject, first_offsets
 from schemas.message import Row
 from schemas.reports import Segment
-
-
-@dataclass(frozen=True)
-class Message:
-    """As much of a Kafka message as a batch looks at."""
-
-    at: tuple[int, int]
-    content: bytes | None
-    epoch: int | None = None
-
-    def partition(self) -> int:
-        return self.at[0]
-
-    def offset(self) -> int:
-        return self.at[1]
-
-    def value(self) -> bytes | None:
-        return self.content
-
-    def leader_epoch(self) -> int | None:
-        return self.epoch
-
-    def key(self) -> None:
-        return None
-
-
-def good(partition: int, offset: int, epoch: int | None = None) -> Message:
-    line = f'{{"id":"{partition}-{offset}","from":"b","type":"message","site_id":"s","timestamp":1}}'
-    return Message((partition, offset), line.encode(), epoch)
-
-
-def bad(partition: int, offset: int, content: bytes | None = b"{}") -> Message:
-    return Message((partition, offset), content)
+from tests.unit.records import bad, good
 
 
 def ids(rows: Sequence[Row]) -> list[str]:

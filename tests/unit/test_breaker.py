@@ -7,7 +7,7 @@ import pytest
 from consumer.batch import Batch
 from consumer.breaker import RATIO_LINES, Breaker
 from schemas.errors import Stop
-from tests.unit.test_batch import bad, good
+from tests.unit.records import bad, good
 
 GOOD, BAD = True, False
 

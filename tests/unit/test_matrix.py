@@ -8,7 +8,7 @@ from producer.sources.blocks import LineCutter
 from schemas.errors import BadLine
 from schemas.message import parse, parse_lines
 from tests.matrix import LINES, Line, Outcome
-from tests.unit.test_batch import Message
+from tests.unit.records import Message
 
 SENT = [line for line in LINES if line.outcome is not Outcome.SKIPPED]
 by_name = pytest.mark.parametrize("line", SENT, ids=[line.name for line in SENT])
