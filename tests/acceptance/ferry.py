@@ -253,29 +253,33 @@ def ends(brokers: str, topic: str) -> dict[int, int]:
 
 
 def committed(brokers: str, group: str) -> dict[int, int]:
-    """The group's committed offsets by partition, as the broker has them.
+    """The group's committed offsets by partition, as the broker has them, also while brokers come and go.
 
     Asked as a consumer asks, not by AdminClient: librdkafka (2.16.1) ends the process by SIGSEGV where the broker
     answers an AdminClient that the group's coordinator is elsewhere or not ready yet, as it does to the first who ask.
     """
     consumer = _reader(brokers, group)
     try:
-        topics = consumer.list_topics(timeout=SILENCE_SECONDS).topics
-        places = [TopicPartition(name, p) for name, topic in topics.items() for p in topic.partitions]
-        answers = _patiently(partial(consumer.committed, places, SILENCE_SECONDS))
+        answers = _patiently(partial(_committed, consumer))
     finally:
         consumer.close()
     return {place.partition: place.offset for place in answers if place.offset >= 0}
 
 
+def _committed(consumer: Consumer) -> list[TopicPartition]:
+    topics = consumer.list_topics(timeout=SILENCE_SECONDS).topics
+    places = [TopicPartition(name, p) for name, topic in topics.items() for p in topic.partitions]
+    return consumer.committed(places, SILENCE_SECONDS)
+
+
 def _patiently(ask: Callable[[], list[TopicPartition]]) -> list[TopicPartition]:
-    """Ask a group's coordinator, which is just coming up where the group is the first of all."""
+    """Ask a broker or a coordinator that may be coming up just now."""
     deadline = time.monotonic() + SECONDS
     while True:
         try:
             return ask()
-        except KafkaException as error:
-            if "COORD" not in error.args[0].name() or time.monotonic() > deadline:
+        except KafkaException:
+            if time.monotonic() > deadline:
                 raise
         time.sleep(POLL_SECONDS)
 

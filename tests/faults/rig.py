@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
@@ -262,25 +262,6 @@ def set_topic_config(brokers: str, topic: str, name: str, value: int) -> None:
         return bool(admin.describe_configs([asked])[asked].result()[name].value == str(value))
 
     wait_until(holds, f"{name} of {topic} is {value}")
-
-
-def positions(brokers: str, group: str, topic: str) -> dict[int, int]:
-    """The group's committed offsets by partition, also while brokers come and go.
-
-    (AdminClient crashes when it asks a coordinator that is loading; the consumer's question does not.)
-    """
-    consumer = Consumer({"bootstrap.servers": brokers, "group.id": group, "log_level": 0})
-    asked = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
-    deadline = time.monotonic() + SECONDS
-    try:
-        while True:
-            try:
-                return {place.partition: max(place.offset, 0) for place in consumer.committed(asked, timeout=5)}
-            except KafkaException:
-                if time.monotonic() > deadline:
-                    raise
-    finally:
-        consumer.close()
 
 
 def owners(brokers: str, group: str) -> dict[str, list[int]]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.generate import parse
-from tests.acceptance.ferry import Ferry, Result, Running, count_rows, message, records, table_rows
-from tests.faults.rig import fill, owners, positions
+from tests.acceptance.ferry import Ferry, Result, Running, committed, count_rows, message, records, table_rows
+from tests.faults.rig import fill, owners
 from tests.services.proxy import Proxy
 
 
@@ -60,7 +60,7 @@ class Net:
     @property
     def committed(self) -> int:
         """How many records the group has committed; never more than the table has."""
-        offsets = sum(positions(self.brokers, self.group, self.topic).values())
+        offsets = sum(committed(self.brokers, self.group).values())
         stored = self.stored
         assert offsets <= stored, f"{offsets} records are committed, {stored} rows are durable"
         return offsets

@@ -9,8 +9,8 @@ import pytest
 
 from consumer.stores.engine import make_engine
 from ops.database import upgrade
-from tests.acceptance.ferry import Ferry, count_rows, lines_of, message, values, wait_until
-from tests.faults.rig import PARTITIONS, create_topic, positions
+from tests.acceptance.ferry import Ferry, committed, count_rows, lines_of, message, values, wait_until
+from tests.faults.rig import PARTITIONS, create_topic
 from tests.faults.runs import assert_exact, consume, write_log
 from tests.services.cluster import Cluster
 
@@ -85,7 +85,7 @@ class Traffic:
         assert values(brokers, f"{self.topic}.dlq") == []
 
     def _everything_is_committed(self) -> bool:
-        return sum(positions(self.cluster.brokers, self._group, self.topic).values()) == self.lines
+        return sum(committed(self.cluster.brokers, self._group).values()) == self.lines
 
 
 @pytest.fixture

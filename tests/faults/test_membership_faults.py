@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from tests.acceptance.ferry import Ferry, Running, count_rows, records
-from tests.faults.rig import PARTITIONS, fill, owners, positions
+from tests.acceptance.ferry import Ferry, Running, committed, count_rows, records
+from tests.faults.rig import PARTITIONS, fill, owners
 from tests.faults.runs import assert_exact, consume
 
 PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
@@ -37,10 +37,10 @@ class Pair:
 
     def check(self) -> None:
         """What holds at all times."""
-        brokers, topic, group, database = self._place
+        brokers, _, group, database = self._place
         owned = [partition for theirs in owners(brokers, group).values() for partition in theirs]
         assert len(owned) == len(set(owned)), f"a partition with two owners: {owned}"
-        assert sum(positions(brokers, group, topic).values()) <= count_rows(database)
+        assert sum(committed(brokers, group).values()) <= count_rows(database)
 
     def feed(self, lines: int = 1_000) -> None:
         """More lines on the topic."""
@@ -50,8 +50,8 @@ class Pair:
     def settled(self) -> bool:
         """Whether everything is committed."""
         self.check()
-        brokers, topic, group, _ = self._place
-        return sum(positions(brokers, group, topic).values()) == self.lines
+        brokers, _, group, _ = self._place
+        return sum(committed(brokers, group).values()) == self.lines
 
     def restart(self, number: int) -> None:
         """End one of the two in its orderly way, and start it again, with lines before, between and after."""
@@ -100,7 +100,7 @@ def test_second_member_of_one_static_name_or_the_first_leaves_loudly_and_the_oth
     more = [f"-Xgroup.protocol={protocol}", "-Xgroup.instance.id=twin"]
     runs = [consume(ferry, brokers, topic, group, database, *more)]
     fill(brokers, topic, 100)
-    runs[0].wait_until(lambda: sum(positions(brokers, group, topic).values()) == 100, "everything is committed")
+    runs[0].wait_until(lambda: sum(committed(brokers, group).values()) == 100, "everything is committed")
     runs.append(consume(ferry, brokers, topic, group, database, *more))
     ended = 0 if protocol == "classic" else 1  # the classic protocol lets the newcomer in, the new one the elder stay
     result = runs[ended].wait(90)
@@ -108,7 +108,7 @@ def test_second_member_of_one_static_name_or_the_first_leaves_loudly_and_the_oth
     assert "Another live member has this group.instance.id: give each its own" in result.err
     assert "Traceback" not in result.err
     fill(brokers, topic, 100, start=100)
-    runs[1 - ended].wait_until(lambda: sum(positions(brokers, group, topic).values()) == 200, "the other works on")
+    runs[1 - ended].wait_until(lambda: sum(committed(brokers, group).values()) == 200, "the other works on")
     assert runs[1 - ended].end(signal.SIGTERM).status == 143
     assert_exact(database, 200)
 
@@ -121,7 +121,7 @@ def test_workers_of_one_command_with_a_static_name_do_not_put_each_other_out(
     running = consume(ferry, brokers, topic, group, database, *more, workers=2)
     running.wait_until(lambda: sorted(map(len, owners(brokers, group).values())) == [1, 1], "each has a partition")
     fill(brokers, topic, 100)
-    running.wait_until(lambda: sum(positions(brokers, group, topic).values()) == 100, "everything is committed")
+    running.wait_until(lambda: sum(committed(brokers, group).values()) == 100, "everything is committed")
     assert running.end(signal.SIGTERM).status == 143
     assert_exact(database, 100)
 
@@ -133,11 +133,11 @@ def test_static_worker_killed_is_followed_by_one_of_its_name(
     more = [f"-Xgroup.protocol={protocol}", "-Xgroup.instance.id=host"]
     running = consume(ferry, brokers, topic, group, database, *more)
     fill(brokers, topic, 100)
-    running.wait_until(lambda: sum(positions(brokers, group, topic).values()) == 100, "everything is committed")
+    running.wait_until(lambda: sum(committed(brokers, group).values()) == 100, "everything is committed")
     (worker,) = running.workers()
     os.kill(worker, signal.SIGKILL)
     fill(brokers, topic, 100, start=100)
-    running.wait_until(lambda: sum(positions(brokers, group, topic).values()) == 200, "its heir works on")
+    running.wait_until(lambda: sum(committed(brokers, group).values()) == 200, "its heir works on")
     result = running.end(signal.SIGTERM)
     assert result.status == 143, result.err
     assert "was ended by signal 9: another takes its place" in result.err

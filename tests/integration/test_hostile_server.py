@@ -4,7 +4,6 @@ In MySQL's protocol the server names the file that LOAD DATA LOCAL sends, and ma
 """
 
 import socket
-import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from consumer.stores.mysql_connection import PACKET_BYTES, BufferConnection
 from consumer.stores.opening import first_contact, open_store
 from schemas.errors import Stop
 from tests.acceptance.ferry import Ferry
+from tests.services.mysql_wire import greeting, read, write
 
 FILE = "/etc/passwd"
 SECONDS = 10
@@ -108,39 +108,6 @@ class HostileServer(threading.Thread):
         self._listener.close()
         self.join(2 * SECONDS)
         assert not self.is_alive()
-
-
-def greeting() -> bytes:
-    """The first packet of a MariaDB 10.11: protocol 10, native passwords, LOCAL_FILES among its capabilities."""
-    capabilities = 0x0008_A28D | 0x80
-    low, high = capabilities & 0xFFFF, capabilities >> 16
-    return (
-        b"\x0a5.5.5-10.11.6-MariaDB\0"
-        + struct.pack("<I", 1)
-        + b"saltsalt\0"
-        + struct.pack("<HBHHB", low, 45, 2, high, 21)
-        + bytes(10)
-        + b"saltsaltsalt\0mysql_native_password\0"
-    )
-
-
-def write(client: socket.socket, sequence: int, packet: bytes) -> None:
-    client.sendall(struct.pack("<I", len(packet))[:3] + bytes([sequence % 256]) + packet)
-
-
-def read(client: socket.socket) -> tuple[int, bytes]:
-    head = exactly(client, 4)
-    return head[3], exactly(client, int.from_bytes(head[:3], "little"))
-
-
-def exactly(client: socket.socket, length: int) -> bytes:
-    data = b""
-    while len(data) < length:
-        more = client.recv(length - len(data))
-        if not more:
-            raise EOFError
-        data += more
-    return data
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from consumer.stores.engine import make_engine
 from consumer.stores.opening import first_contact
 from schemas.errors import Stop, UsageProblem
 from tests.acceptance.ferry import Ferry, message
-from tests.integration.test_hostile_server import greeting, read, write
 from tests.security.stripping import StrippingProxy
 from tests.services.mariadb import MariaDB
+from tests.services.mysql_wire import greeting, read, write
 from tests.services.tls import Authority
 
 PASSWORD = "db-pass-3Kw9"

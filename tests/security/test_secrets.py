@@ -16,9 +16,9 @@ from sqlalchemy import make_url
 from consumer.stores.engine import make_engine
 from schemas.reports import WorkerOrder
 from tests.acceptance.ferry import Ferry, children, command_line, create_topic, message, publish, query
-from tests.integration.test_hostile_server import greeting, read, write
 from tests.security.secured import PASSWORD, SECURE, client_flags
 from tests.services.kafka import Kafka
+from tests.services.mysql_wire import greeting, read, write
 from tests.services.process import free_port
 from tests.services.tls import Authority
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.ferry import PROGRAM, Ferry, create_topic, message, publish
-from tests.integration.test_hostile_server import greeting, read, write
 from tests.services.kafka import GivenKafka, Kafka
+from tests.services.mysql_wire import greeting, read, write
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\u202egnp.exe\u2066\u200b"
 """A title, a cleared screen, a colour by C1, a deletion, and directions turned around."""
