@@ -8,11 +8,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import pymysql
 from sqlalchemy import make_url
 
 from tests.acceptance.ferry import Ferry, Result, Running, committed, count_rows, message, publish, query, records
-from tests.faults.rig import PARTITIONS
+from tests.faults.rig import PARTITIONS, connect
 from tests.services.mariadb import MariaDB
 
 DATABASE = "chat"
@@ -114,10 +113,7 @@ class Place:
 
     def connect(self, database: str | None = None) -> Any:
         """A connection past all that the product has."""
-        url = make_url(database or self.database)
-        return pymysql.connect(
-            host=url.host, port=url.port or 0, user=url.username, password=url.password or "", database=url.database
-        )
+        return connect(database or self.database)
 
     @contextmanager
     def holding(self, *numbers: int) -> Iterator[Any]:

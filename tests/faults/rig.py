@@ -1,7 +1,7 @@
 """Workers that die or freeze at one exact point, and what a test needs to look at Kafka from outside.
 
-A rigged worker is the real one, of real parts, in a process of its own; one of the parts does its work in full and
-then sends its own process a signal.
+The worker is the real one in a process of its own, without a supervisor; a failpoint (`terminal.failpoints`) sends it a
+signal at the place that the test names.
 """
 
 import multiprocessing
@@ -9,30 +9,28 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from enum import Enum
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
+import pymysql
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
+from sqlalchemy import make_url
 
-from consumer.batch import Reject
 from consumer.client import consumer_settings, with_protocol
-from consumer.dead_letters import DeadLetters, dead_letter_settings
-from consumer.intake import Intake
-from consumer.process import work
-from consumer.stores.opening import open_store
+from consumer.dead_letters import dead_letter_settings
+from consumer.process import open_its_store, work
 from consumer.stores.store import Store, Stored
-from consumer.worker import Worker
 from schemas.message import Row
-from schemas.reports import BatchDone, WorkerOrder, WorkerStopped
-from terminal.logs import set_up_logs
+from schemas.reports import BatchDone, WorkerOrder
+from terminal.failpoints import VARIABLE
 from tests.acceptance.ferry import SECONDS, message, publish, query, wait_until
 
 PARTITIONS = 2
@@ -42,23 +40,12 @@ LINES = 2_000
 """That `fill` puts on it, unless told otherwise."""
 
 
-class Fault(Enum):
-    """Where the rigged worker sends itself a signal: each once, at the first batch."""
+class HeldStore:
+    """A real store whose first batch waits until a file is there."""
 
-    NONE = 0
-    KILL_AFTER_DATABASE_COMMIT = 1
-    STOP_AFTER_DATABASE_COMMIT = 2
-    KILL_AFTER_DEAD_LETTER_ACKNOWLEDGEMENT = 3
-    HOLD_BEFORE_DATABASE = 4
-    """No signal: the first batch waits before the database until `WorkerProcess.release`."""
-
-
-class RiggedStore:
-    """A real store that sends its process a signal after the first batch is durable."""
-
-    def __init__(self, store: Store, number: signal.Signals) -> None:
+    def __init__(self, store: Store, gate: Path) -> None:
         self._store = store
-        self._number: signal.Signals | None = number
+        self._gate = gate
 
     @property
     def careful(self) -> bool:
@@ -68,63 +55,37 @@ class RiggedStore:
         return self._store.prepare(rows, lines)
 
     def save(self, ready: Sequence[Any]) -> Stored:
-        return self._signalled(self._store.save(ready))
+        self._gate.with_suffix(".held").touch()
+        wait_until(self._gate.exists, "the batch is let go")
+        return self._store.save(ready)
 
     def save_carefully(self, rows: Sequence[Row]) -> Stored:
-        return self._signalled(self._store.save_carefully(rows))
-
-    def _signalled(self, stored: Stored) -> Stored:
-        number, self._number = self._number, None
-        if number is not None:
-            os.kill(os.getpid(), number)
-        return stored
+        return self._store.save_carefully(rows)
 
     def close(self) -> None:
         self._store.close()
 
 
-class HeldStore(RiggedStore):
-    """A real store whose first batch waits until a file is there."""
-
-    def __init__(self, store: Store, gate: Path) -> None:
-        super().__init__(store, signal.SIGCONT)
-        self._number = None
-        self._gate = gate
-
-    def save(self, ready: Sequence[Any]) -> Stored:
-        self._gate.with_suffix(".held").touch()
-        wait_until(self._gate.exists, "the batch is let go")
-        return super().save(ready)
-
-
-class RiggedDeadLetters(DeadLetters):
-    """Real dead letters that kill their process when the first ones are acknowledged."""
-
-    def send(self, rejects: Sequence[Reject], keep_alive: Callable[[], None]) -> None:
-        super().send(rejects, keep_alive)
-        if rejects:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-def rigged_work(order: WorkerOrder, supervisor: Connection, log: str, fault: Fault) -> None:
-    """As `consumer.process.work`, with one part exchanged. `log` is the file that gets stderr."""
+def work_beside(order: WorkerOrder, supervisor: Connection, log: str, *, hold: bool) -> None:
+    """The work of a worker's process. `log` is the file that gets stderr; with `hold` its first batch waits."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, sys.stderr.fileno())
-    if fault is Fault.NONE:
-        work(order, supervisor)
-        return
-    set_up_logs(order.log_level, f"rigged-{order.number}")
-    store = open_store(order.database, order.database_password, replace=order.replace)
-    letters = DeadLetters(order.dead_letter_kafka, order.dead_letter_topic, order.topic)
-    if fault is Fault.KILL_AFTER_DATABASE_COMMIT:
-        store = RiggedStore(store, signal.SIGKILL)
-    elif fault is Fault.STOP_AFTER_DATABASE_COMMIT:
-        store = RiggedStore(store, signal.SIGSTOP)
-    elif fault is Fault.HOLD_BEFORE_DATABASE:
-        store = HeldStore(store, gate_of(Path(log)))
-    else:
-        letters = RiggedDeadLetters(order.dead_letter_kafka, order.dead_letter_topic, order.topic)
-    Worker(order, Intake(order), store, letters, supervisor.send, supervisor.poll).run()
+
+    def open_held(order: WorkerOrder) -> Store:
+        return HeldStore(open_its_store(order), gate_of(Path(log)))
+
+    work(order, supervisor, open_held if hold else open_its_store)
+
+
+@contextmanager
+def environment(failpoint: str) -> Iterator[None]:
+    """What is started meanwhile has this failpoint; "" is none."""
+    if failpoint:
+        os.environ[VARIABLE] = failpoint
+    try:
+        yield
+    finally:
+        os.environ.pop(VARIABLE, None)
 
 
 def gate_of(log: Path) -> Path:
@@ -135,15 +96,18 @@ def gate_of(log: Path) -> Path:
 class WorkerProcess:
     """One worker without a supervisor: started, listened to, told to end; killed at the end of its block."""
 
-    def __init__(self, order: WorkerOrder, log: Path, fault: Fault = Fault.NONE) -> None:
+    def __init__(self, order: WorkerOrder, log: Path, failpoint: str = "", *, hold: bool = False) -> None:
+        """`failpoint` is as in CHATFERRY_FAILPOINT; with `hold` the first batch waits until `release`."""
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=rigged_work, args=(order, theirs, str(log), fault), daemon=True)
-        self._process.start()
+        self._process = context.Process(
+            target=work_beside, args=(order, theirs, str(log)), kwargs={"hold": hold}, daemon=True
+        )
+        with environment(failpoint):
+            self._process.start()
         theirs.close()
         self._log = log
         self.reports: list[BatchDone] = []
-        self.stopped: WorkerStopped | None = None
 
     @property
     def pid(self) -> int:
@@ -162,8 +126,6 @@ class WorkerProcess:
                 said = self._pipe.recv()
                 if isinstance(said, BatchDone):
                     self.reports.append(said)
-                else:
-                    self.stopped = said
         except (EOFError, ConnectionResetError):
             pass
         return self.reports
@@ -317,6 +279,14 @@ def fill(brokers: str, topic: str, lines: int = LINES, *, start: int = 0) -> lis
     numbers = range(start, start + lines)
     publish(brokers, topic, (message(number) for number in numbers), range(PARTITIONS))
     return [f"id-{number}" for number in numbers]
+
+
+def connect(database: str) -> Any:
+    """A connection past all that the product has; the caller closes it."""
+    url = make_url(database)
+    return pymysql.connect(
+        host=url.host, port=url.port or 0, user=url.username, password=url.password or "", database=url.database
+    )
 
 
 def ids(database: str) -> list[str]:

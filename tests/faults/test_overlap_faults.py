@@ -8,10 +8,9 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import pymysql
 import pytest
-from sqlalchemy import make_url
 
+from terminal.failpoints import Place
 from tests.acceptance.ferry import (
     Ferry,
     command_line,
@@ -23,7 +22,7 @@ from tests.acceptance.ferry import (
     records,
     wait_until,
 )
-from tests.faults.rig import LINES, PARTITIONS, Fault, WorkerProcess, fill, ids, second, worker_order
+from tests.faults.rig import LINES, PARTITIONS, WorkerProcess, connect, fill, ids, second, worker_order
 from tests.services.mariadb import MariaDB
 
 INDEXES = (
@@ -38,7 +37,7 @@ def test_partition_revoked_while_two_batches_are_in_hand_is_committed_by_its_new
     sent = fill(brokers, topic, LINES)
     order = worker_order(brokers, topic, group, database, group_protocol=protocol)
     order = replace(order, batch_seconds=1.0)  # so that the first batch holds both partitions
-    with WorkerProcess(order, tmp_path / "first", Fault.HOLD_BEFORE_DATABASE) as first:
+    with WorkerProcess(order, tmp_path / "first", hold=True) as first:
         wait_until(lambda: first.holds, "the first batch waits before the database")
         sent += fill(brokers, topic, LINES, start=LINES)  # what the first worker gathers meanwhile
         with WorkerProcess(second(order), tmp_path / "second") as other:
@@ -64,7 +63,7 @@ def test_worker_killed_after_a_database_commit_with_the_next_batch_in_hand_loses
 ) -> None:
     sent = fill(brokers, topic, LINES)
     order = replace(worker_order(brokers, topic, group, database), batch_rows=200)
-    with WorkerProcess(order, tmp_path / "killed", Fault.KILL_AFTER_DATABASE_COMMIT) as killed:
+    with WorkerProcess(order, tmp_path / "killed", f"{Place.WORKER_STORED}:kill") as killed:
         assert killed.wait_until_over() == -signal.SIGKILL
         assert killed.listen() == []
     durable = count_rows(database)
@@ -101,10 +100,7 @@ def test_batch_that_the_database_warns_about_comes_again_and_only_the_refused_ro
 @contextmanager
 def in_a_transaction(database: str, statement: str) -> Iterator[None]:
     """Hold a transaction that has run this statement; it is rolled back with its session."""
-    url = make_url(database)
-    with closing(
-        pymysql.connect(host=url.host, port=url.port or 0, user=url.username, database=url.database)
-    ) as connection:
+    with closing(connect(database)) as connection:
         connection.begin()
         connection.cursor().execute(statement)
         yield

@@ -11,12 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-import pymysql
 import pytest
 from sqlalchemy import make_url
 
+from terminal.failpoints import Place
 from tests.acceptance.ferry import (
     Ferry,
     Running,
@@ -32,9 +33,9 @@ from tests.acceptance.ferry import (
 from tests.faults.rig import (
     LINES,
     PARTITIONS,
-    Fault,
     WorkerProcess,
     commit,
+    connect,
     create_topic,
     delete_records,
     fill,
@@ -68,13 +69,10 @@ def owned_by_worker(log: str) -> dict[str, str]:
 @contextmanager
 def locked(database: str) -> Iterator[Callable[[], bool]]:
     """Hold the table against writers; yields a function that says whether one waits for it."""
-    url = make_url(database)
     waiting = "SELECT 1 FROM information_schema.processlist WHERE db = '{}' AND state LIKE 'Waiting for table%%'"
-    with closing(
-        pymysql.connect(host=url.host, port=url.port or 0, user=url.username, database=url.database)
-    ) as connection:
+    with closing(connect(database)) as connection:
         connection.cursor().execute("LOCK TABLES chat_messages READ")
-        yield lambda: bool(query(database, waiting.format(url.database)))
+        yield lambda: bool(query(database, waiting.format(make_url(database).database)))
 
 
 # -- a worker that dies between two of its steps -----------------------------------------------------------------------
@@ -87,7 +85,7 @@ def test_worker_killed_between_database_commit_and_offset_commit_repeats_its_bat
     sent = fill(brokers, topic)
     kafka = {"group_protocol": protocol} | ({"session_timeout_ms": "3000"} if protocol == "classic" else {})
     order = worker_order(brokers, topic, group, database, **kafka)
-    with WorkerProcess(order, tmp_path / "log", Fault.KILL_AFTER_DATABASE_COMMIT) as killed:
+    with WorkerProcess(order, tmp_path / "log", f"{Place.WORKER_STORED}:kill") as killed:
         assert killed.wait_until_over() == -signal.SIGKILL
         assert killed.listen() == []
     durable = count_rows(database)
@@ -109,7 +107,8 @@ def test_worker_killed_between_dead_letters_and_offset_commit_loses_no_bad_line(
     good = [message(number) for number in range(100)]
     publish(brokers, topic, [line for pair in zip(good, bad, strict=True) for line in pair], range(PARTITIONS))
     order = worker_order(brokers, topic, group, database)
-    with WorkerProcess(order, tmp_path / "log", Fault.KILL_AFTER_DEAD_LETTER_ACKNOWLEDGEMENT) as killed:
+    order = replace(order, batch_seconds=1.0)  # so that the first batch holds both partitions
+    with WorkerProcess(order, tmp_path / "log", f"{Place.WORKER_DEAD_LETTERS}:kill") as killed:
         assert killed.wait_until_over() == -signal.SIGKILL
     first = [record.value for record in records(brokers, f"{topic}.dlq")]
     assert first
@@ -131,7 +130,7 @@ def test_frozen_worker_that_wakes_up_after_its_session_commits_nothing_and_works
 ) -> None:
     sent = fill(brokers, topic)
     order = worker_order(brokers, topic, group, database)
-    with WorkerProcess(order, tmp_path / "zombie", Fault.STOP_AFTER_DATABASE_COMMIT) as zombie:
+    with WorkerProcess(order, tmp_path / "zombie", f"{Place.WORKER_STORED}:stop") as zombie:
         wait_until(lambda: zombie.frozen, "the worker froze after its first batch")
         durable = count_rows(database)
         assert durable > 0
