@@ -74,8 +74,14 @@ AT_ONCE = frozenset(
 )
 """Those that have no length."""
 
-LONGEST = {Fault.WORKER_FROZEN: 9.0, Fault.SUPERVISOR_FROZEN: 9.0, Fault.PRODUCER_FROZEN: 9.0}
-"""Seconds, where it is not the usual 4: longer than the session, so that some wake up as members no more."""
+LONGEST = {
+    Fault.WORKER_FROZEN: 9.0,
+    Fault.SUPERVISOR_FROZEN: 9.0,
+    Fault.PRODUCER_FROZEN: 9.0,
+    Fault.CONSUMER_JOINS: 9.0,
+}
+"""Seconds, where it is not the usual 4: longer than the session, so that some wake up as members no more; and long
+enough for a newcomer to get a partition."""
 
 
 @dataclass(frozen=True)
