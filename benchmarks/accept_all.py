@@ -12,7 +12,7 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
@@ -35,6 +35,9 @@ class AcceptAll:
     """A store of nothing; rows are made ready for it as for MariaDB."""
 
     careful = False
+
+    def __init__(self) -> None:
+        self.before_commit: Callable[[], None] = lambda: None
 
     def prepare(self, rows: Sequence[Row], lines: Sequence[bytes]) -> Sequence[bytes]:
         """As MySQLStore does."""

@@ -70,6 +70,14 @@ class OffsetCommits:
         if self._owed:
             log.warning("The broker does not take the commit of partitions %s now; it is tried again", [*self._owed])
 
+    def confirm(self, consumer: Consumer, offsets: dict[int, int]) -> bool:
+        """Whether the broker takes these offsets, which are committed already, from us: then all of them are ours.
+
+        A member that was put out, and does not know it yet, is told so.
+        """
+        done, _ = _try(consumer, [self._place(partition, offset, None) for partition, offset in offsets.items()])
+        return done == set(offsets)
+
     def pay(self, consumer: Consumer) -> None:
         """Commit what the broker did not take before: on a quiet topic no later batch would cover it."""
         if self._owed and self._clock() > self._next_payment:

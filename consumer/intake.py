@@ -47,6 +47,9 @@ class Intake:
         self._held_ends: dict[int, int] = {}
         self._paused = False
         self._closing = False
+        self._letting_go = False
+        self.before_letting_go: Callable[[], None] = lambda: None
+        """Called before partitions that are revoked go to their next owner."""
         self._waited = 0.0
         self._trouble: ChatferryError | None = None
         self._name_deadline: float | None = None
@@ -74,7 +77,7 @@ class Intake:
 
     def _subscribe(self) -> None:
         topics = [self._order.topic]
-        self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+        self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
     def _ask_for_fair_share(self) -> None:
         """Have the client ask for its new assignment now, in the first seconds of an unbalanced group.
@@ -232,7 +235,15 @@ class Intake:
                 place.offset, _ = watermarks(self._consumer, self._order.topic, place.partition)
         return places
 
-    def _on_revoke(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """The group waits for us to let go of these."""
+        self._letting_go = True
+        self.before_letting_go()
+        self._letting_go = False
+        self._on_lost(consumer, partitions)
+
+    def _on_lost(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """These may be another's already."""
         gone = {partition.partition for partition in partitions}
         self.owned -= gone
         self._revoked |= gone
@@ -266,6 +277,15 @@ class Intake:
         if self._order.partitions is not None:  # without a group there is nothing to come back to
             return
         self._commits.commit(self._consumer, next_offsets, epochs, wait)
+
+    def confirm(self, offsets: dict[int, int]) -> bool:
+        """Whether these partitions, of which so much is committed, are still ours, by the broker's word.
+
+        Where it has just told us to let go of some, and waits for that, they are.
+        """
+        if not offsets.keys() <= self.still_ours():
+            return False
+        return self._letting_go or self._commits.confirm(self._consumer, offsets)
 
     def _mark(self) -> str | None:
         return self._identity.mark if self._identity else None

@@ -70,6 +70,11 @@ class Saving:
         """How long the stored batch was with the database, with all tries."""
         return self._ended - self._began
 
+    def let_finish(self, seconds: float) -> None:
+        """Wait until the database has answered what it has in hand, at most so long."""
+        if self.batch is not None:
+            wait([self._future], seconds)
+
     def release(self) -> None:
         """The owner is done with the batch: committed, or given up."""
         self.batch = None
@@ -81,7 +86,8 @@ class Saving:
         return self.batch is not None and self._future.done()
 
     def forget(self, partitions: Collection[int]) -> None:
-        """Commit nothing for these: they were revoked. What is being stored of them is a no-op for their next owner."""
+        """Commit nothing for these: they were revoked. What is being stored of them is a no-op for their next owner,
+        or stored before that begins (see `Worker`)."""
         self._forgotten |= set(partitions)
 
     @property
@@ -100,7 +106,7 @@ class Saving:
     def result(self) -> Stored:
         """What became of the batch; waits for it, and tries again for ever while the database is away.
 
-        Raises `NeedsCare` where it must come again, careful.
+        Raises `NeedsCare` where it must come again, careful, `Overtaken` where it may be another's.
         """
         assert self.batch is not None
         outage = Outage("the batch of %d rows waits, and is tried again", len(self.batch.ready))

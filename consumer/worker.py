@@ -11,12 +11,16 @@ from consumer.filling import Filling
 from consumer.intake import Intake
 from consumer.saving import Saving
 from consumer.stopwatch import Stopwatch
-from consumer.stores.store import NeedsCare, Store
+from consumer.stores.store import NeedsCare, Overtaken, Store
 from schemas.reports import BatchDone, Committed, WorkerOrder
 from terminal import failpoints
 from terminal.failpoints import Place
 
 log = logging.getLogger(__name__)
+
+LET_FINISH_SECONDS = 100.0
+"""How long partitions that were revoked wait for the database where a repeat replaces: less than the supervisor's
+patience with a silent worker, which is killed then, and its transaction rolled back with it."""
 
 
 class Stopping(Exception):
@@ -37,6 +41,10 @@ class Worker:
     While the database has one batch, the next is fetched and parsed: two are in hand at most, and the second goes to
     the database when the first is committed. When partitions are revoked the second is thrown away, since Kafka has it,
     and the first is finished: what it stored of a partition that went is a no-op for the next owner, and not committed.
+
+    Where a repeat replaces it would be none: an older line would take the place of a newer one. So partitions are let
+    go only when the database has answered, and before each of its commits the broker is asked whether they are ours:
+    a worker that was frozen may have been put out. (Frozen between that answer and the commit, it is not noticed.)
     """
 
     def __init__(
@@ -61,6 +69,9 @@ class Worker:
         self._breaker = Breaker(order.dead_letter_run, order.dead_letter_ratio)
         self._care = 0  # so many records are to be handled carefully, because the database had warnings about them
         self._next = self._new_batch()
+        if order.replace and order.partitions is None:
+            store.before_commit = self._see_that_it_is_ours
+            intake.before_letting_go = lambda: self._saving.let_finish(LET_FINISH_SECONDS)
 
     def run(self) -> None:
         """Work until told to stop.
@@ -127,6 +138,9 @@ class Worker:
         except NeedsCare:
             self._care = len(batch)
             raise StartOver from None
+        except Overtaken:
+            log.info("the batch in hand may be another worker's by now: it was not stored")
+            raise StartOver from None
         failpoints.reached(Place.WORKER_STORED)
         self._watch.lap("database")
         batch.refuse(stored.refused)
@@ -144,6 +158,11 @@ class Worker:
         self._saving.release()
         self._tell_committed()
         self._watch.lap("committing")  # goes into the next report: this one is out before the commit, on purpose
+
+    def _see_that_it_is_ours(self) -> None:
+        """Called in the store's thread. Raises `Overtaken`."""
+        if not self._intake.confirm(self._saving.starts):
+            raise Overtaken
 
     def _tell_committed(self) -> None:
         if taken := self._intake.taken():

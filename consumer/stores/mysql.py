@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import compress
 from operator import eq, itemgetter
 from typing import Any
@@ -53,6 +53,7 @@ class MySQLStore:
         self._engine = engine
         self._replace = replace
         self._may_load = True
+        self.before_commit: Callable[[], None] = lambda: None
 
     @property
     def careful(self) -> bool:
@@ -79,6 +80,7 @@ class MySQLStore:
                     if self._replace and found and self.load(connection, "REPLACE", buffer, len(part)):
                         raise NeedsCare
                     repeats += found
+                self.before_commit()
         except DBAPIError as error:
             raise self._failure_of_load(error) from error
         return Stored(len(ordered) - repeats, repeats, [])
@@ -102,6 +104,7 @@ class MySQLStore:
         order = sorted(range(len(rows)), key=list(map(itemgetter(0), rows)).__getitem__)
         with told_apart(), self._engine.begin() as connection:
             stored = insert_isolating(connection, [rows[i] for i in order], replace=self._replace)
+            self.before_commit()
         return stored._replace(refused=[(order[i], text) for i, text in stored.refused])
 
     def load(self, connection: Connection, repeat: str, buffer: memoryview, records: int) -> int:

@@ -1,6 +1,6 @@
 """SQLite: the embedded store. One writer at a time; others wait."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
@@ -22,6 +22,7 @@ class SQLiteStore:
     def __init__(self, engine: Engine, *, replace: bool) -> None:
         self._engine = engine
         self._replace = replace
+        self.before_commit: Callable[[], None] = lambda: None
 
     @property
     def careful(self) -> bool:
@@ -44,6 +45,7 @@ class SQLiteStore:
             try:
                 with self._engine.begin() as connection:
                     new = self._insert(connection, ordered)
+                    self.before_commit()
                     return Stored(new, len(rows) - new, [])
             except IntegrityError:
                 with self._engine.begin() as connection:
@@ -63,6 +65,7 @@ class SQLiteStore:
                 new += self._insert(connection, [row])
             except IntegrityError as error:
                 refused.append((order[i], str(error.orig)))
+        self.before_commit()
         return Stored(new, len(rows) - new - len(refused), refused)
 
     def close(self) -> None:

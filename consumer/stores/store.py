@@ -1,6 +1,6 @@
 """What a store promises the worker."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from schemas.message import Row
@@ -21,6 +21,10 @@ class NeedsCare(Exception):
     """Nothing was stored: this batch must be saved carefully."""
 
 
+class Overtaken(Exception):
+    """Nothing was stored: what is in the batch may be another worker's by now, and it may have gone on from there."""
+
+
 class Store(Protocol):
     """A table that rows go into, a batch a transaction.
 
@@ -30,6 +34,9 @@ class Store(Protocol):
     both cases the transaction is rolled back. Of several rows with one id the first in the batch counts (the last,
     where a repeat replaces).
     """
+
+    before_commit: Callable[[], None]
+    """Called when everything is in the transaction. What it raises rolls that back, and is raised."""
 
     @property
     def careful(self) -> bool:

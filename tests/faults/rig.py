@@ -46,6 +46,7 @@ class HeldStore:
     def __init__(self, store: Store, gate: Path) -> None:
         self._store = store
         self._gate = gate
+        self.before_commit: Callable[[], None] = lambda: None
 
     @property
     def careful(self) -> bool:

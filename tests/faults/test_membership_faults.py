@@ -4,9 +4,21 @@ import os
 import re
 import signal
 
+import psutil
 import pytest
 
-from tests.acceptance.ferry import Ferry, Running, committed, count_rows, records
+from tests.acceptance.ferry import (
+    Ferry,
+    Running,
+    children,
+    committed,
+    count_rows,
+    message,
+    publish,
+    records,
+    table_rows,
+    wait_until,
+)
 from tests.faults.rig import PARTITIONS, fill, owners
 from tests.faults.runs import assert_exact, consume
 
@@ -142,3 +154,51 @@ def test_static_worker_killed_is_followed_by_one_of_its_name(
     assert result.status == 143, result.err
     assert "was ended by signal 9: another takes its place" in result.err
     assert_exact(database, 200)
+
+
+@PROTOCOLS
+def test_frozen_worker_that_wakes_up_with_older_lines_in_hand_replaces_no_newer_row(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry, protocol: str
+) -> None:
+    ids, versions = 100, 40
+    lines = [message(n, data=str(version)) for version in range(versions) for n in range(ids)]
+    publish(brokers, topic, lines, partitions=[0])
+    more = ["--on-duplicate", "update", "--batch-rows", str(ids), f"-Xgroup.protocol={protocol}"]
+    more += ["-Xsession.timeout.ms=6000"] if protocol == "classic" else []
+    place = ["--brokers", brokers, "--topic", topic, "--group", group, "--database", database, "--workers", "1"]
+    frozen = ferry.start("consume", *place, "-v", *more, env={"CHATFERRY_FAILPOINT": "worker.committed:stop"})
+    wait_until(lambda: stopped_below(frozen.process.pid), "its worker is frozen, with the second batch in hand")
+    assert count_rows(database) == ids
+    heir = ferry.start("consume", *place, "-v", *more)
+    heir.wait_until(lambda: committed(brokers, group) == {0: len(lines)}, "the heir has committed everything")
+    (worker,) = stopped_below(frozen.process.pid)
+    os.kill(worker, signal.SIGCONT)
+    frozen.wait_until(lambda: "partitions [0] went" in frozen.err or "not stored" in frozen.err, "it knows its place")
+    assert frozen.end(signal.SIGTERM).status == 143
+    assert heir.end(signal.SIGTERM).status == 143
+    assert {row[5] for row in table_rows(database)} == {str(versions - 1)}
+
+
+@PROTOCOLS
+def test_worker_that_comes_while_lines_replace_each_other_brings_back_no_older_row(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry, protocol: str
+) -> None:
+    """Both partitions have all ids, each its own; a batch is in the database's hands at most rebalances."""
+    ids, versions = 100, 200
+    lines = [message(n, data=str(version)) for version in range(versions) for n in range(ids)]
+    publish(brokers, topic, lines, partitions=[0, 1])  # line by line: even ids on one, odd ids on the other
+    more = ["--on-duplicate", "update", "--batch-rows", "50", f"-Xgroup.protocol={protocol}"]
+    place = brokers, topic, group, database
+    first = consume(ferry, *place, *more)
+    first.wait_until(lambda: count_rows(database) > 0, "the first rows are there")
+    second = consume(ferry, *place, *more)
+    second.wait_until(lambda: moves(second.err) > 0, "a partition moved")
+    second.wait_until(lambda: sum(committed(brokers, group).values()) == len(lines), "everything is committed")
+    assert [run.end(signal.SIGTERM).status for run in (first, second)] == [143, 143]
+    assert {row[5] for row in table_rows(database)} == {str(versions - 1)}
+
+
+def stopped_below(pid: int) -> list[int]:
+    """The processes below this one that are stopped."""
+    below = [grandchild for child in children(pid) for grandchild in [child, *children(child)]]
+    return [process for process in below if psutil.Process(process).status() == psutil.STATUS_STOPPED]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.ferry import ends, lines_of, publish, values, wait_until
-from tests.faults.rig import fill, ids, positions
+from tests.acceptance.ferry import committed, ends, lines_of, publish, values, wait_until
+from tests.faults.rig import fill, ids
 from tests.faults.runs import Net, write_log
 from tests.services.proxy import kafka_request
 
@@ -123,9 +123,9 @@ def test_dead_letters_that_no_broker_takes_for_a_while_have_the_worker_begin_ane
     running = net.consume("--dead-letter-run", "0")
     running.wait_until(lambda: running.err.count("the worker begins anew") == 2, "it begins anew", 120)
     assert net.stored == 100
-    assert sum(positions(net.brokers, net.group, net.topic).values()) < 101
+    assert sum(committed(net.brokers, net.group).values()) < 101
     net.kafka.heal()
-    running.wait_until(lambda: sum(positions(net.brokers, net.group, net.topic).values()) == 101, "all is committed")
+    running.wait_until(lambda: sum(committed(net.brokers, net.group).values()) == 101, "all is committed")
     result = running.end(signal.SIGTERM)
     assert result.status == 128 + signal.SIGTERM, result.err
     assert values(net.brokers, f"{net.topic}.dlq") == [b"{}"]

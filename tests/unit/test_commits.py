@@ -66,9 +66,7 @@ class Scene:
     commits: OffsetCommits = field(init=False)
 
     def __post_init__(self) -> None:
-        self.commits = OffsetCommits(
-            "t", ours=lambda: self.ours, wait=self.wait, mark=lambda: "mark", clock=lambda: self.now
-        )
+        self.commits = OffsetCommits("t", ours=lambda: self.ours, mark=lambda: "mark", clock=lambda: self.now)
 
     def wait(self) -> None:
         self.waits += 1
@@ -77,7 +75,7 @@ class Scene:
         self.commits.forget(self.revoked_in_wait)
 
     def commit(self, offsets: dict[int, int], epochs: dict[int, int | None] | None = None) -> None:
-        self.commits.commit(cast("Consumer", self.broker), offsets, epochs or {})
+        self.commits.commit(cast("Consumer", self.broker), offsets, epochs or {}, self.wait)
 
     def pay(self) -> None:
         self.commits.pay(cast("Consumer", self.broker))
@@ -238,3 +236,12 @@ def test_partition_that_went_between_two_tries_is_not_owed_when_it_comes_back() 
     scene.now += LONG
     scene.pay()
     assert scene.broker.tries == []
+
+
+@pytest.mark.parametrize("said", [PUT_OUT, AWAY, {1: PUT_OUT}])
+def test_partitions_are_confirmed_as_ours_only_where_the_broker_takes_all_of_them(said: str | dict[int, str]) -> None:
+    scene = Scene()
+    assert scene.commits.confirm(cast("Consumer", scene.broker), {0: 5, 1: 7})
+    scene.broker.says = [said]
+    assert not scene.commits.confirm(cast("Consumer", scene.broker), {0: 5, 1: 7})
+    assert scene.commits.taken() == {}
