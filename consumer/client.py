@@ -1,12 +1,16 @@
 """Kafka's client as a consumer needs it: its settings, and what is asked before the first record."""
 
+import logging
 import time
 from collections.abc import Mapping
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._metadata import ClusterMetadata
+from confluent_kafka.admin._resource import ResourceType
 
-from consumer.positions import COMING_UP_SECONDS, PAUSE_SECONDS, committed, watermarks
+from consumer.positions import ANSWER_SECONDS, COMING_UP_SECONDS, PAUSE_SECONDS, committed, watermarks
 from schemas.errors import Stop, UsageProblem
 from schemas.kafka import (
     FIRST_ANSWER_SECONDS,
@@ -14,10 +18,13 @@ from schemas.kafka import (
     Settings,
     bad_setting,
     base_settings,
+    connection_settings,
     no_broker,
     no_topic,
     translate,
 )
+
+log = logging.getLogger(__name__)
 
 FORCED: Settings = {
     "enable.auto.commit": False,  # offsets are committed after their batch, and by nobody else
@@ -77,6 +84,7 @@ class TopicView:
     def __init__(self, settings: Settings, topic: str) -> None:
         """Raises `Stop` where no broker answers, it refuses us, or there is no such topic."""
         self._topic = topic
+        self._settings = settings
         self._trouble: Stop | None = None
         self._reason = ""
         self._all_down = False
@@ -119,6 +127,21 @@ class TopicView:
             self._all_down = True
         else:
             self._reason = error.str()
+
+    def compacted(self, *topics: str) -> list[str]:
+        """Those of the topics that keep only the last record of a key; none where the broker does not tell."""
+        admin = AdminClient(connection_settings(self._settings))
+        found = []
+        for topic in topics:
+            resource = ConfigResource(ResourceType.TOPIC, topic)
+            try:
+                config = admin.describe_configs([resource], request_timeout=ANSWER_SECONDS)[resource].result()
+            except KafkaException as error:
+                log.debug("The broker does not tell the settings of %s: %s", topic, error.args[0].str())
+            else:
+                policy = config.get("cleanup.policy")
+                found += [topic] if policy and "compact" in policy.value else []
+        return found
 
     def offsets(self) -> dict[int, tuple[int, int]]:
         """First and end offset of each partition, as of now."""

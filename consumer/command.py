@@ -7,18 +7,20 @@ from contextlib import nullcontext
 from typing import Any
 
 import click
+from sqlalchemy import Engine
 
 from consumer.client import TopicView, consumer_settings, with_protocol
 from consumer.dead_letters import dead_letter_settings
 from consumer.insight import Circumstances
+from consumer.positions import COMING_UP_SECONDS
 from consumer.protocol import offers_kip_848
 from consumer.run import Run
-from consumer.stores.engine import make_engine
+from consumer.stores.engine import is_empty, make_engine, told_apart
 from consumer.stores.indexes import ALWAYS, Deferral, build, deferred
 from consumer.stores.opening import check, first_contact
 from consumer.supervisor import prepare_workers
 from consumer.tally import Tally
-from schemas.errors import Stop, UsageProblem
+from schemas.errors import BrokerDown, Stop, UsageProblem
 from schemas.kafka import Settings
 from schemas.reports import WorkerOrder
 from schemas.settings import pass_through, secret
@@ -60,6 +62,7 @@ def consume(**given: Any) -> int:
     one_writer = engine.dialect.name == "sqlite"
     workers = worker_count(given["workers"], len(view.partitions), single_writer=one_writer)
     order = _order(given, settings, view, workers, database_password, dead_letter_settings(brokers, extra, password))
+    _see_that_the_table_is_the_groups(engine, view, given["group"], patient=given["until_end"])
     run = Run(view, Tally(), workers, given["until_end"])
     with (
         run.metrics(given["metrics_port"]),
@@ -98,6 +101,7 @@ def _order(
         log.warning(
             "There is no dead-letter topic %s: the first bad line will stop the work (chatferry topics create)", dead
         )
+    _see_that_all_is_kept(view, given["topic"], dead)
     kip_848 = offers_kip_848(settings)
     fewest, left_over = divmod(len(view.partitions), workers)
     return WorkerOrder(
@@ -113,6 +117,31 @@ def _order(
         log_level=logging.getLogger().level,
         **{name: given[name] for name in BATCH_SETTINGS},
     )
+
+
+def _see_that_the_table_is_the_groups(engine: Engine, view: TopicView, group: str, *, patient: bool) -> None:
+    """Warns where the group has read much, and the table has nothing of it: it may be another table's group."""
+    try:
+        done = sum(view.committed(patience=COMING_UP_SECONDS if patient else 0.0).values())
+    except BrokerDown as outage:
+        log.debug("%s", outage)
+        return
+    with told_apart(), engine.connect() as connection:
+        if done and is_empty(connection):
+            log.warning("The table is empty, but the group %s has read up to %s records before: they do not come again "
+                        "(another --group reads all of them)", group, f"{done:,}")  # fmt: skip
+
+
+def _see_that_all_is_kept(view: TopicView, topic: str, dead: str) -> None:
+    """Warns of a compacted topic, of which lines may be gone. Raises `Stop` where dead letters would go."""
+    compacted = view.compacted(topic, *([dead] if dead in view.topics else []))
+    if topic in compacted:
+        log.warning("The topic %s is compacted: Kafka deletes lines whose key comes again, read or not", topic)
+    if dead in compacted:
+        raise Stop(
+            f"The dead-letter topic {dead} is compacted: of all bad lines with one key it would keep the last",
+            "Set its cleanup.policy to delete, or name another: --dead-letter-topic",
+        )
 
 
 def _print(run: Run, circumstances: Circumstances, dead: str, problem: Stop | None, *, as_json: bool) -> None:

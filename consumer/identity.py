@@ -88,6 +88,7 @@ class TopicIdentity:
         return Stop(
             f"The topic {self._topic} was deleted and made anew {when}, and the group's offsets are those of the old "
             "one",
-            "To read the new one from its beginning use another --group, or set the group's offsets on purpose "
-            "(kafka-consumer-groups --reset-offsets); what is in the table already is not doubled",
+            "Start again: the new one is read from its beginning. Where that is refused with these words, use another "
+            "--group, or set the group's offsets on purpose (kafka-consumer-groups --reset-offsets); what is in the "
+            "table already is not doubled",
         )

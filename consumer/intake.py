@@ -233,6 +233,9 @@ class Intake:
                 place.offset < 0
             ):  # a new group: from the first record (asking costs 2 ms, OFFSET_BEGINNING half a second)
                 place.offset, _ = watermarks(self._consumer, self._order.topic, place.partition)
+                if place.offset > 0:
+                    log.warning("Partition %d begins at record %s: Kafka deleted what was before, and this group "
+                                "had read nothing yet", place.partition, f"{place.offset:,}")  # fmt: skip
         return places
 
     def _on_revoke(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:

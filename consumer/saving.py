@@ -1,6 +1,7 @@
 """The batch that is in the database's hands: stored beside everything else, and tried again while it is away."""
 
 import gc
+import logging
 import random
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -12,9 +13,14 @@ from consumer.outage import Outage
 from consumer.stores.store import Store, Stored
 from schemas.errors import DatabaseDown
 
+log = logging.getLogger(__name__)
+
 PATIENCE_SECONDS = 10.0
 """How long the worker waits for the database without a look at Kafka: far below max.poll.interval.ms (300 s), and long
 enough that an ordinary batch ends without what was fetched ahead being thrown away."""
+
+LONG_SECONDS = 20.0
+"""After so long the person is told what is waited for."""
 
 FIRST_RETRY_SECONDS = 0.2
 LONGEST_RETRY_SECONDS = 10.0
@@ -126,10 +132,14 @@ class Saving:
 
     def _beside_kafka(self) -> Stored:
         """Wait for the store's thread, and keep our place in the group where it takes long."""
-        patience = PATIENCE_SECONDS
+        patience, told = PATIENCE_SECONDS, False
         while not wait([self._future], patience).done:
             self._hold_on(may_give_up=False)
             patience = 0.01
+            if not told and time.monotonic() - self._began > LONG_SECONDS:
+                told = True
+                log.warning("The database has had a batch for %d s: it is waited for (is a lock in its way? SHOW FULL "
+                            "PROCESSLIST tells)", LONG_SECONDS)  # fmt: skip
         return self._future.result()
 
     def _wait(self, seconds: float) -> None:

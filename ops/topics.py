@@ -9,7 +9,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from producer.client import ANSWER_SECONDS, Trouble, admin_client, ask_topic, metadata_of, producer_settings
+from producer.client import ANSWER_SECONDS, Trouble, admin_client, metadata_of, producer_settings
+from producer.topic import ask_topic
 from schemas.errors import Stop
 from schemas.kafka import Settings, translate
 from schemas.settings import pass_through, secret

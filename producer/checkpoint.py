@@ -180,7 +180,7 @@ class Checkpoint:
                 temporary.unlink()
             raise Stop(
                 f"Cannot write the checkpoint {self.path}: {error.strerror}",
-                "Make room; the next run goes on from the checkpoint before",
+                "Make room, or see what became of the state folder; the next run goes on from the checkpoint before",
             ) from None
         self._saved = offset
 

@@ -1,31 +1,23 @@
-"""Kafka's client as the producer needs it: its settings, and what it must know of the topic before the first line."""
+"""Kafka's client as the producer needs it: its settings, its troubles, and its first contact."""
 
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._metadata import ClusterMetadata
-from confluent_kafka.admin._resource import ResourceType
 
 from schemas.errors import ChatferryError, Stop
 from schemas.kafka import (
     FIRST_ANSWER_SECONDS,
-    NEW_TOPIC_SECONDS,
     Settings,
     bad_setting,
     base_settings,
     no_broker,
-    no_topic,
-    not_told,
     translate,
 )
-from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD
 
 log = logging.getLogger(__name__)
 
@@ -60,41 +52,6 @@ def producer_settings(brokers: str, pass_through: Mapping[str, str], password: s
         "partitioner": "murmur2_random",  # a key goes where Java's default partitioner sends it
     }
     return {**defaults, **base_settings(brokers, pass_through, password, FORCED)}
-
-
-@dataclass(frozen=True)
-class TopicFacts:
-    """What the producer must know of its topic. `identity` names this topic and no other of the same name."""
-
-    name: str
-    partitions: int
-    max_message_bytes: int
-    identity: str
-
-    @property
-    def longest_line(self) -> int:
-        """The longest line in bytes that is sure to fit into a record."""
-        return self.max_message_bytes - RECORD_OVERHEAD
-
-
-def ask_topic(settings: Settings, topic: str) -> TopicFacts:
-    """Ask the broker for the topic's facts.
-
-    Raises `Stop` where no broker answers, it refuses us, or there is no such topic.
-    """
-    trouble = Trouble()
-    admin = admin_client(settings, trouble.note)
-    metadata = metadata_of(admin, settings, trouble)
-    deadline = time.monotonic() + NEW_TOPIC_SECONDS
-    while topic not in metadata.topics or metadata.topics[topic].error is not None:
-        if time.monotonic() > deadline:
-            raise no_topic(topic)
-        time.sleep(PAUSE_SECONDS)
-        metadata = metadata_of(admin, settings, trouble)
-    own = settings.get("message.max.bytes")
-    limit = int(own) if own is not None else _max_message_bytes(admin, topic)
-    identity = f"{metadata.cluster_id}/{_topic_id(admin, topic)}"
-    return TopicFacts(topic, len(metadata.topics[topic].partitions), limit, identity)
 
 
 class Trouble:
@@ -152,57 +109,18 @@ def metadata_of(admin: AdminClient, settings: Settings, trouble: Trouble) -> Clu
     raise said if isinstance(said, Stop) else no_broker(brokers, reason)
 
 
-def _max_message_bytes(admin: AdminClient, topic: str) -> int:
-    """The topic's largest record. Where the broker will not or cannot say, Kafka's default, and the log says so.
-
-    Raises `BrokerDown` where it is away: a guess would make dead letters of good lines.
-    """
-    resource = ConfigResource(ResourceType.TOPIC, topic)
-    try:
-        entries = admin.describe_configs([resource], request_timeout=ANSWER_SECONDS)[resource].result()
-        return int(entries["max.message.bytes"].value)
-    except KafkaException as error:
-        said = _unless_refused(error, f"Asking for the settings of {topic}")
-        log.warning("%s: its largest record is taken to be %s bytes (-X message.max.bytes=N says otherwise)",
-                    said, f"{KAFKA_DEFAULT_MAX_MESSAGE_BYTES:,}")  # fmt: skip
-    except KeyError:
-        log.debug("%s: this broker does not tell max.message.bytes; Kafka's default is assumed", topic)
-    return KAFKA_DEFAULT_MAX_MESSAGE_BYTES
-
-
-def _topic_id(admin: AdminClient, topic: str) -> str:
-    """What tells this topic from one of the same name; its name where the broker will not or cannot say more.
-
-    Raises `BrokerDown` where it is away: another identity would send every log from its start.
-    """
-    try:
-        description = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_SECONDS)[topic].result()
-        return str(description.topic_id)
-    except KafkaException as error:
-        said = _unless_refused(error, f"Asking for the identity of {topic}")
-        log.info("%s: its name stands for it; a topic made anew under it is taken for the same", said)
-        return topic
-
-
-def _unless_refused(error: KafkaException, what: str) -> ChatferryError:
-    """The error in our words, where the broker refuses or does not know the question; else it is raised."""
-    kafka_error = error.args[0]
-    said = translate(kafka_error.name(), kafka_error.str(), what)
-    if not_told(kafka_error.name()):
-        return said
-    raise said from None
-
-
-def new_producer(settings: Settings, facts: TopicFacts, on_error: Callable[[KafkaError], None]) -> Producer:
+def new_producer(
+    settings: Settings, topic: str, max_message_bytes: int, on_error: Callable[[KafkaError], None]
+) -> Producer:
     """The client, fit for the topic's largest record, and knowing the topic already.
 
     (Asked by its first record, librdkafka would hold that for half a second.)
     """
-    own = {**settings, "message.max.bytes": max(facts.max_message_bytes, 1000), "error_cb": on_error}
+    own = {**settings, "message.max.bytes": max(max_message_bytes, 1000), "error_cb": on_error}
     try:
         client = Producer(own)
     except KafkaException as error:
         raise bad_setting(error.args[0].str()) from None
     with contextlib.suppress(KafkaException):  # only a head start: records wait for a broker by themselves
-        client.list_topics(facts.name, timeout=ANSWER_SECONDS)
+        client.list_topics(topic, timeout=ANSWER_SECONDS)
     return client

@@ -14,6 +14,7 @@ from producer.dispatch import CheckpointPlace, Dispatch
 from producer.pacing import Pace, Window, parse_moment
 from producer.shipment import Manner
 from producer.sources.streams import STANDARD_INPUT
+from schemas.errors import UsageProblem
 from schemas.settings import pass_through, secret
 from schemas.topics import dead_letters_of
 from terminal.command import FerryCommand, emit_json, environment, required, say, settings_options
@@ -60,6 +61,8 @@ def produce(files: tuple[str, ...], **given: Any) -> int:
 
 def _window(given: dict[str, Any]) -> Window | None:
     start, end = parse_moment(given["from_"], "--from"), parse_moment(given["until"], "--until")
+    if start is not None and end is not None and start >= end:
+        raise UsageProblem(f"--from {given['from_']} is not before --until {given['until']}", "Nothing would be sent")
     return None if start is None and end is None else Window(start, end)
 
 

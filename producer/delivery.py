@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from producer.client import TopicFacts, Trouble, ask_topic, new_producer
+from producer.client import Trouble, new_producer
 from producer.dispatch import CheckpointPlace, Dispatch
 from producer.publisher import Publisher, Settled, key_of_field
 from producer.shipment import Manner
+from producer.topic import LimitNow, TopicFacts, ask_topic
 from schemas.errors import ClientEnded, Stop
 from schemas.kafka import Settings
 from terminal.signals import GRACE_SECONDS
@@ -39,7 +40,7 @@ class Address:
         facts = ask_topic(self.settings, self.topic)
         trouble = Trouble()
         publisher = Publisher(
-            new_producer(self.settings, facts, trouble.note),
+            new_producer(self.settings, self.topic, facts.max_message_bytes, trouble.note),
             self.topic,
             facts.partitions,
             self.dead_letter_topic,
@@ -62,6 +63,7 @@ class Delivery:
         self._address = address
         self._manner = manner
         self._place = place
+        manner.longest_now = LimitNow(address.settings, address.topic)
         self._publisher, facts = address.open()
         self.dispatch = Dispatch(self._publisher, facts, manner, place)
         self._before: Counter[int] = Counter()

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Self
 
 from producer.checkpoint import Checkpoint
-from producer.client import TopicFacts
 from producer.ledger import Counts
 from producer.publisher import Publisher
 from producer.shipment import Manner, Shipment
 from producer.sources.reader import PACED_READ_BYTES, READ_BYTES, Reader
 from producer.sources.streams import STANDARD_INPUT, Source, open_source
+from producer.topic import TopicFacts
 from schemas.errors import ClientEnded, Stop, UsageProblem
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,9 @@ class Dispatch:
     def _checkpoint(self, source: Source, stack: ExitStack) -> tuple[Checkpoint | None, int]:
         if source.identity is None or self._place is None:
             return None, 0
-        checkpoint = stack.enter_context(Checkpoint(self._place.folder, source, self._facts.name, self._facts.identity))
+        window = self._manner.window  # what another one kept out was never sent
+        to = f"{self._facts.identity}/{window}" if window else self._facts.identity
+        checkpoint = stack.enter_context(Checkpoint(self._place.folder, source, self._facts.name, to))
         start = 0 if self._place.restart else checkpoint.load()
         self.resumed_from.setdefault(source.name, start)
         return checkpoint, start

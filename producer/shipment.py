@@ -10,6 +10,8 @@ from producer.pacing import Pace, Window
 from producer.publisher import Publisher
 from producer.sources.blocks import Block
 from producer.sources.reader import Reader
+from schemas.errors import ClientEnded
+from schemas.topics import Oversize
 from terminal import failpoints
 from terminal.failpoints import Place
 
@@ -24,6 +26,8 @@ class Manner:
     pace: Pace = field(default_factory=Pace)
     window: Window | None = None
     stopping: Callable[[], bool] = field(default=lambda: False)
+    longest_now: Callable[[], int] = field(default=lambda: 0)
+    """Asks for the longest line in bytes that the topic takes now."""
 
 
 class Shipment:
@@ -78,6 +82,8 @@ class Shipment:
             self._checkpoint.start_over()
 
     def _send(self, block: Block) -> None:
+        if self._checkpoint and self._fits_by_now(block.oversize):
+            raise ClientEnded(f"The topic takes longer lines by now, as one in {self.name}")
         lines, outside = self._wanted(block.lines)
         counts = Counts(block.total, block.blank, outside, len(block.oversize))
         pending = self.ledger.open(block.end, counts)
@@ -87,6 +93,10 @@ class Shipment:
             self._publisher.publish(group, pending)
         pending.acknowledged()
         self.counts += counts
+
+    def _fits_by_now(self, oversize: list[Oversize]) -> bool:
+        """Whether the topic takes one of these lines now, which it did not when it was asked first."""
+        return bool(oversize) and min(line.length for line in oversize) <= self._manner.longest_now()
 
     def _wanted(self, lines: list[bytes]) -> tuple[list[bytes], int]:
         window = self._manner.window

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from consumer.stores.mysql_connection import BufferConnection
 from schemas.errors import ChatferryError, DatabaseDown, Stop, UsageProblem
+from schemas.table import TABLE
 
 CONNECT_SECONDS = 10
 SQLITE_BUSY_SECONDS = 30.0
@@ -201,3 +202,8 @@ def _explain_sqlite(error: sqlite3.Error) -> ChatferryError | None:
     if "no such table" in str(error) or "no such column" in str(error):
         return Stop(f"The database: {error}", "Run: chatferry db upgrade --database ...")
     return None
+
+
+def is_empty(connection: Connection) -> bool:
+    """Whether the table has no row."""
+    return connection.execute(text(f"SELECT 1 FROM {TABLE} LIMIT 1")).first() is None  # noqa: S608 -- a constant

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
 from consumer.outage import Outage
-from consumer.stores.engine import DENIED, errno_of, explain, told_apart
+from consumer.stores.engine import DENIED, errno_of, explain, is_empty, told_apart
 from schemas.errors import DatabaseDown, Stop
 from schemas.table import TABLE, Base
 from terminal import failpoints
@@ -68,7 +68,7 @@ def deferred(engine: Engine, mode: str, complete: Callable[[], bool]) -> Iterato
     """
     with told_apart(), engine.connect() as connection:
         left = missing(connection)
-        if not left and mode != NEVER and (mode == ALWAYS or _is_empty(connection)):
+        if not left and mode != NEVER and (mode == ALWAYS or is_empty(connection)):
             left = _drop(connection)
     deferral = Deferral(off=bool(left), might=not left and mode != NEVER)
     failpoints.reached(Place.INDEXES_DROPPED)
@@ -127,10 +127,6 @@ def build(engine: Engine) -> list[str]:
             _execute_ddl(connection, statement)
         connection.commit()
         return names
-
-
-def _is_empty(connection: Connection) -> bool:
-    return connection.execute(text(f"SELECT 1 FROM {TABLE} LIMIT 1")).first() is None  # noqa: S608 -- a constant
 
 
 def _drop(connection: Connection) -> list[str]:

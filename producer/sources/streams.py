@@ -215,7 +215,7 @@ def check_path(path: str) -> str:
 
     Raises `Stop` where it is not, before any work is begun.
     """
-    name = printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
+    name = printable(os.fsencode(path).decode("utf-8", "backslashreplace")) or "'' (an empty name)"
     if path == STANDARD_INPUT:
         return name
     try:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -213,7 +213,7 @@ def create_topic(brokers: str, topic: str, partitions: int, replication_factor: 
     admin.create_topics([NewTopic(topic, partitions, replication_factor, config=settings)])[topic].result()
 
 
-def set_topic_config(brokers: str, topic: str, name: str, value: int) -> None:
+def set_topic_config(brokers: str, topic: str, name: str, value: int | str) -> None:
     """Change one setting of a topic, and return when the broker says that it holds."""
     admin = _admin(brokers)
     entry = ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET)

@@ -107,6 +107,67 @@ def test_a_limit_lowered_while_standard_input_is_sent_stops_and_says_that_it_can
     assert "Traceback" not in result.err
 
 
+def test_a_limit_raised_while_a_log_is_followed_has_the_next_long_line_sent_whole(
+    kafka: Any, topic: str, tmp_path: Path
+) -> None:
+    ferry = Ferry(tmp_path)
+    create_topic(kafka.brokers, topic, 1)
+    create_topic(kafka.brokers, f"{topic}.dlq", 1)
+    set_topic_config(kafka.brokers, topic, "max.message.bytes", 10_000)
+    long = [message(number, data=random.Random(number).randbytes(10_000).hex()) for number in range(2)]
+    log = tmp_path / "chat.jsonl"
+    log.write_bytes(message(2) + b"\n" + long[0] + b"\n")
+    place = ["--brokers", kafka.brokers, "--topic", topic, "--state", tmp_path / "s"]
+    running = ferry.start("produce", "--follow", log, *place, "--json")
+    running.wait_until(lambda: values(kafka.brokers, f"{topic}.dlq"), "a reference to the first long line")
+    set_topic_config(kafka.brokers, topic, "max.message.bytes", 1_000_000)
+    with log.open("ab") as more:
+        more.write(long[1] + b"\n")
+    running.wait_until(lambda: long[1] in values(kafka.brokers, topic), "the second long line, whole")
+    account = running.end(signal.SIGTERM).json
+    assert (account["lines"], account["oversize"]) == (3, 1)
+    assert values(kafka.brokers, topic) == [message(2), long[1]]
+    assert len(values(kafka.brokers, f"{topic}.dlq")) == 1
+
+
+def test_what_a_time_window_kept_out_is_sent_by_a_run_with_another_window_or_none(
+    kafka: Any, topic: str, tmp_path: Path
+) -> None:
+    ferry = Ferry(tmp_path)
+    create_topic(kafka.brokers, topic, 1)
+    log = tmp_path / "chat.jsonl"
+    log.write_bytes(b"".join(message(number) + b"\n" for number in range(100)))
+    command = ["produce", log, "--brokers", kafka.brokers, "--topic", topic, "--state", tmp_path / "s", "--json"]
+    noon = "1700000050"
+    assert ferry.run(*command, "--until", noon).json["outside_window"] == 50
+    assert values(kafka.brokers, topic) == [message(number) for number in range(50)]
+    assert ferry.run(*command, "--until", noon).json["lines"] == 0
+    assert ferry.run(*command, "--from", noon).json["outside_window"] == 50
+    assert sorted(values(kafka.brokers, topic)) == sorted(lines_of(log))
+    assert ferry.run(*command).json["lines"] == 100
+    assert ferry.run(*command).json["lines"] == 0
+
+
+def test_a_compacted_topic_is_refused_and_one_for_dead_letters_too(kafka: Any, topic: str, tmp_path: Path) -> None:
+    ferry = Ferry(tmp_path)
+    create_topic(kafka.brokers, topic, 1)
+    create_topic(kafka.brokers, f"{topic}.dlq", 1)
+    log = tmp_path / "chat.jsonl"
+    log.write_bytes(message(1) + b"\n")
+    place = ["--brokers", kafka.brokers, "--topic", topic]
+    database = f"sqlite:///{tmp_path}/chat.db"
+    ferry.run("db", "upgrade", "--database", database)
+    set_topic_config(kafka.brokers, topic, "cleanup.policy", "compact")
+    result = ferry.run("produce", log, *place, "--state", tmp_path / "s", check=1)
+    assert f"The topic {topic} is compacted" in result.error
+    consumed = ferry.run("consume", *place, "--database", database, "--until-end")
+    assert "Kafka deletes lines whose key comes again" in consumed.err
+    set_topic_config(kafka.brokers, topic, "cleanup.policy", "delete")
+    set_topic_config(kafka.brokers, f"{topic}.dlq", "cleanup.policy", "compact")
+    refused = ferry.run("consume", *place, "--database", database, "--until-end", check=1)
+    assert f"The dead-letter topic {topic}.dlq is compacted" in refused.error
+
+
 def test_a_broker_killed_and_started_again_loses_and_doubles_nothing(server_directory: Path, tmp_path: Path) -> None:
     ferry = Ferry(tmp_path)
     log = tmp_path / "chat.jsonl"

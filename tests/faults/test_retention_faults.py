@@ -1,5 +1,7 @@
 """Offsets that are gone, records that are gone, a topic that is another one of the same name: no silent skip."""
 
+from pathlib import Path
+
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -114,3 +116,26 @@ def test_offset_committed_for_a_topic_that_was_made_anew_is_not_believed(
     again = consume(ferry, brokers, topic, group, database, "--until-end").wait()
     assert (again.status, again.json["rows"]) == (0, 2 * LINES), again.err
     assert_exact(database, 3 * LINES)
+
+
+def test_group_that_has_read_all_into_another_table_is_told_of_the_empty_one(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry, tmp_path: Path
+) -> None:
+    fill(brokers, topic)
+    consume(ferry, brokers, topic, group, database, "--until-end").wait()
+    other = f"sqlite:///{tmp_path}/other.db"
+    ferry.run("db", "upgrade", "--database", other)
+    result = consume(ferry, brokers, topic, group, other, "--until-end").wait()
+    assert (result.status, result.json["messages"]) == (0, 0)
+    assert f"The table is empty, but the group {group} has read up to 2,000 records before" in result.err
+
+
+def test_new_group_on_a_topic_whose_first_records_are_gone_is_told_from_where_it_reads(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry
+) -> None:
+    fill(brokers, topic)
+    delete_records(brokers, topic, {0: 300, 1: 0})
+    result = consume(ferry, brokers, topic, group, database, "--until-end").wait()
+    assert (result.status, result.json["rows"]) == (0, LINES - 300)
+    assert "Partition 0 begins at record 300" in result.err
+    assert "Partition 1 begins" not in result.err

@@ -10,11 +10,11 @@ from typing import cast
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from producer.client import TopicFacts
 from producer.delivery import Address, Delivery
 from producer.dispatch import CheckpointPlace
 from producer.publisher import Publisher, Settled
 from producer.shipment import Manner
+from producer.topic import TopicFacts
 from schemas.errors import Stop
 
 FACTS = TopicFacts("t", partitions=2, max_message_bytes=2_000, identity="one")
