@@ -75,7 +75,7 @@ class History:
         self._forget_old(entries, around)
         look = _Look(path, place, entries, around, self._believed(path, identity))
         found = self._unfinished(look, identity, loud=loud)
-        if look.own is None:
+        if look.own is None or not look.own.state.head_length:  # it was empty, and may have been filled and emptied
             found |= self._between(look, found)
         return [Leg(s.path, s.identity) for s in sorted(found, key=lambda sibling: sibling.modified_ns)]
 
@@ -97,6 +97,7 @@ class History:
     def _unfinished(self, look: _Look, identity: Identity | None, *, loud: bool) -> set[Sibling]:
         """Files that a checkpoint knows and that may hold more."""
         found: set[Sibling] = set()
+        renewed = set[str | None]()
         here = identity and self._logbook.key_of(identity)
         by_key = {self._logbook.key_of(sibling.identity): sibling for sibling in look.around}
         being_read = {self._logbook.key_of(taken) for taken in self._taken} - {here}
@@ -109,10 +110,11 @@ class History:
             elif copy := self._copy(entry.state, look.around):
                 if self._claim(copy, look.place, entry.state.offset):
                     found.add(copy)
-                    self._let_go(entry, here)
+                    renewed.add(self._logbook.key_of(copy.identity))
+                    self._let_go(entry, {here, *renewed})
             else:
                 self._tell_missing(look, entry, loud=loud)
-                self._let_go(entry, here)
+                self._let_go(entry, {here, *renewed})
         return found
 
     def _copy(self, state: State, around: Sequence[Sibling]) -> Sibling | None:
@@ -131,9 +133,9 @@ class History:
     def _head(sibling: Sibling, length: int) -> bytes:
         """Raises `Undecided` where it is still being compressed and has not so much yet."""
         head = text_head(sibling.path, length)
-        if not head and sibling.compressed and time.time() - sibling.modified_ns / 1e9 < GROWING_SECONDS:
+        if head is None and sibling.compressed and time.time() - sibling.modified_ns / 1e9 < GROWING_SECONDS:
             raise Undecided(sibling.path)
-        return head
+        return head or b""
 
     @staticmethod
     def _holds(sibling: Sibling, offset: int) -> bool:
@@ -184,9 +186,10 @@ class History:
             source.close()
         return True
 
-    def _let_go(self, entry: Entry, here: str | None) -> None:
-        """Another file has taken over what a checkpoint knew. (That of the file at the name is written anew.)"""
-        if entry.key != here:
+    def _let_go(self, entry: Entry, renewed: Collection[str | None]) -> None:
+        """Another file has taken over what a checkpoint knew; `renewed` are those that speak of other files by now, which
+        got the same inodes."""
+        if entry.key not in renewed:
             self._logbook.finish(entry)
 
     def _tell_missing(self, look: _Look, entry: Entry, *, loud: bool) -> None:

@@ -169,6 +169,7 @@ class Trail:
             self._tell_missing()
             return False
         self._now = self._open(self.path)
+        self._now.shipment.save()  # from now on it is known, and looked for if it is renamed
         self._told_missing = self._restart = False
         return True
 
@@ -221,11 +222,11 @@ class Trail:
                 self._next_look = now
         elif current.read_so_far:
             log.info("%s: another file stands there now (rotated); the old one is read to its end", self.name)
+            current.quiet_since = now
             self._leave(current)
 
     def _leave(self, current: Generation) -> None:
         current.shipment.save()
-        current.quiet_since = self._clock()
         self._old.append(current)
         self._now = None
         self._next_look = 0.0

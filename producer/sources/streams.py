@@ -225,18 +225,18 @@ def opened_source(path: str, raw: io.FileIO) -> Source:
     return source
 
 
-def text_head(path: str, length: int) -> bytes:
-    """The first `length` bytes of a file's text, decompressed; fewer where there are no more, or none to be had now."""
+def text_head(path: str, length: int) -> bytes | None:
+    """The first `length` bytes of a file's text, decompressed; fewer where there are no more. None: none to be had."""
     try:
         source = opened_source(path, io.FileIO(path, "rb"))
     except OSError:
-        return b""
+        return None
     text = b""
     try:
         while len(text) < length and (more := source.read(length - len(text))):
             text += more
     except Stop:  # damaged or cut short: whoever reads it on says so
-        log.debug("%s: has %d bytes of text", source.name, len(text))
+        return text or None
     finally:
         source.close()
     return text
