@@ -92,7 +92,8 @@ class Checkpoint:
             return 0
         reason = state.distrust(self.path.stem, self._source)
         if reason:
-            log.warning(
+            log.log(
+                logging.INFO if state.done else logging.WARNING,  # a file that is done with may leave its inode
                 "%s: %s; it is read from its start (repeats are absorbed by the table)",
                 self._source.name,
                 reason,

@@ -94,8 +94,8 @@ class Following:
         if now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
             self._discover()
-            self._wake()
             self._put_to_sleep()
+            self._wake()
         moved = [trail.step() for trail in list(self._awake)]
         if self._crowded:
             self._put_to_sleep()
@@ -142,7 +142,7 @@ class Following:
         if len(self._trails) <= FEW:
             return
         patience = 0.0 if self._crowded else QUIET_SECONDS
-        for trail in [trail for trail in self._awake if trail.idle and trail.quiet_seconds > patience]:
+        for trail in [trail for trail in self._awake if trail.idle and trail.quiet_seconds >= patience]:
             trail.sleep()
             self._awake.remove(trail)
             self._asleep.append(trail)

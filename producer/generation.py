@@ -25,12 +25,15 @@ class Generation:
     """When the last line came."""
     ends_at: int | None = None
     """Its size in bytes when another file was found at its name: so far it is read before that one."""
+    at_end: bool = False
+    """Whether there was nothing more the last time."""
     _tried_at: int = 0
     _seen_size: int = 0
 
     def step(self, now: float) -> bool:
         """Send the next block; whether there was one."""
         moved = self.shipment.step()
+        self.at_end = not moved
         if moved:
             self.quiet_since = now
         return moved

@@ -187,8 +187,8 @@ class History:
         return True
 
     def _let_go(self, entry: Entry, renewed: Collection[str | None]) -> None:
-        """Another file has taken over what a checkpoint knew; `renewed` are those that speak of other files by now, which
-        got the same inodes."""
+        """Another file has taken over what a checkpoint knew. Those of `renewed` speak of other files by now, which got
+        the same inodes."""
         if entry.key not in renewed:
             self._logbook.finish(entry)
 

@@ -81,7 +81,10 @@ class Trail:
         self._searched: list[Identity | None] = []
         """The file at the name for which the history was looked at last."""
         self._next_look = 0.0
+        self._retry_at = 0.0
         self._told_missing = False
+        self._complaint: str | None = None
+        self._begun = False
         self._loud = True
 
     @property
@@ -122,17 +125,17 @@ class Trail:
         return True
 
     def _open_leg(self, leg: Leg) -> Generation | None:
-        found = identity_at(leg.path)
-        if found is None or found[0] != leg.identity or leg.identity in self._taken:  # renamed meanwhile
+        try:
+            generation = self._open(leg.path, leg.identity)
+        except Stop as problem:
+            if identity_at(leg.path):  # it keeps its checkpoint for the next start
+                log.warning("%s", problem)
+                return None
+            generation = None
+        if generation is None:  # renamed or compressed meanwhile: it is looked for again
             self._legs.clear()
             self._searched.clear()
-            self._next_look = 0.0
-            return None
-        try:
-            return self._open(leg.path)
-        except Stop as problem:  # it keeps its checkpoint for the next start
-            log.warning("%s", problem)
-            return None
+        return generation
 
     def _search(self, identity: Identity | None) -> bool:
         """Look for what came before; False where nobody can tell yet."""
@@ -156,27 +159,52 @@ class Trail:
 
     def _begin(self) -> bool:
         found = identity_at(self.path)
-        if found and found[0] in self._taken:
+        identity = found and found[0]
+        if self._clock() < self._retry_at or identity in self._taken:
             return False
-        if self._clock() < self._next_look and self._searched != [found and found[0]]:
-            return False
-        if not self._search(found and found[0]):
-            self._next_look = self._clock() + LOOK_SECONDS
+        if not self._search(identity):
+            self._retry_at = self._clock() + LOOK_SECONDS
             return False
         if self._legs:
             return True
-        if found is None:
+        if identity is None:
             self._tell_missing()
             return False
-        self._now = self._open(self.path)
+        return self._begin_with(identity)
+
+    def _begin_with(self, identity: Identity) -> bool:
+        """Open the file at the name; False where it cannot be opened now.
+
+        Raises `Stop` where a file that a person named cannot be opened from the start: later it is waited for.
+        """
+        try:
+            self._now = self._open(self.path, identity)
+        except Stop as problem:
+            if self._given and not self._begun and identity_at(self.path):
+                raise
+            self._retry_at = self._clock() + LOOK_SECONDS
+            self._complain(problem)
+            return False
+        if self._now is None:
+            return False
         self._now.shipment.save()  # from now on it is known, and looked for if it is renamed
+        self._begun = True
+        self._complaint = None
         self._told_missing = self._restart = False
         return True
 
-    def _open(self, path: str) -> Generation:
+    def _complain(self, problem: Stop) -> None:
+        if problem.text != self._complaint:
+            self._complaint = problem.text
+            log.warning("%s (tried again every second)", problem)
+
+    def _open(self, path: str, identity: Identity) -> Generation | None:
+        """None where another file stands at the path by now: then what came before it has to be looked for again."""
         source = open_source(path, lambda: False)
         with ExitStack() as stack:
             stack.callback(source.close)
+            if source.identity != identity or identity in self._taken:
+                return None
             if source.compression and path == self.path:
                 raise Stop(f"{self.name}: a {source.compression} file cannot be followed", "Leave --follow out for it")
             generation = self._adopt(source)
@@ -229,7 +257,6 @@ class Trail:
         current.shipment.save()
         self._old.append(current)
         self._now = None
-        self._next_look = 0.0
         self._searched.clear()
 
     def _tell_missing(self) -> None:
@@ -267,7 +294,8 @@ class Trail:
     def idle(self) -> bool:
         """Whether there is nothing to do but to look whether a file grows or comes."""
         alone = not (self._legs or self._leg or self._old)
-        return alone and (self._now is None or (self._now.settled and self._now.ends_at is None))
+        now = self._now
+        return alone and (now is None or (now.at_end and now.settled and now.ends_at is None))
 
     @property
     def quiet_seconds(self) -> float:
