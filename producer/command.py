@@ -36,8 +36,7 @@ def produce(files: tuple[str, ...], **given: Any) -> int:
     """Publish each line of the log FILEs (or of standard input: -) to a topic.
 
     Files may be compressed with gzip, zstd, xz or bzip2. A run that was killed goes on, when it is started again, from
-    the last byte that Kafka acknowledged. With --follow a FILE may be a folder or a quoted glob as well, and it need not
-    be there yet.
+    the last byte that Kafka acknowledged. With --follow a FILE may be a folder or a quoted glob, and it may come later.
     """
     interruption = Interruption().listen()
     brokers = required("brokers", given["brokers"])

@@ -1,4 +1,4 @@
-"""Logs that live: rotated, copied and truncated, removed, made anew, in folders; by the real command and a real Kafka."""
+"""Logs that live: rotated, copied and truncated, removed, made anew, in folders; by the real command and Kafka."""
 
 import gzip
 import json
@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,10 @@ def sent(place: list[str]) -> list[int]:
 
 def count_sent(place: list[str]) -> int:
     return sum(ends(place[1], place[3]).values())
+
+
+def more_than(place: list[str], count: int) -> bool:
+    return count_sent(place) > count
 
 
 def has(place: list[str], *numbers: int) -> Callable[[], bool]:
@@ -216,7 +221,7 @@ def test_producer_killed_in_the_middle_of_rotations_loses_nothing(ferry: Ferry, 
             append(log, *range(count + 1, count + 11))
             count += 10
         reached = count_sent(place)
-        run.wait_until(lambda reached=reached: count_sent(place) > reached or count_sent(place) > count, "any line")  # type: ignore[misc]
+        run.wait_until(partial(more_than, place, reached), "any line")
         run.kill()
         kills += 1
         packed = log.with_name("chat.jsonl.2")

@@ -8,6 +8,7 @@ from tests.services.process import ServerError
 from tests.torture.fleet import Service, send
 from tests.torture.schedule import Event, Fault
 from tests.torture.site import Site
+from tests.torture.writer import Writer
 
 Undo = Callable[[], None]
 
@@ -15,12 +16,14 @@ Undo = Callable[[], None]
 class Faults:
     """Does to a round's commands and servers what its schedule says. `did` holds the events that found their target."""
 
-    def __init__(self, site: Site, topic: str, producer: Service, consumer: Service, other: Service) -> None:
+    def __init__(
+        self, site: Site, topic: str, writer: Writer, producers: Sequence[Service], consumers: tuple[Service, Service]
+    ) -> None:
         self._site = site
         self._topic = topic
-        self._producer = producer
-        self._consumer = consumer
-        self._other = other
+        self._writer = writer
+        self._producers = producers
+        self._consumer, self._other = consumers
         self.joined = False
         """Whether the other consumer is to run."""
         self.did: list[Event] = []
@@ -33,12 +36,13 @@ class Faults:
         return undo
 
     def _strikes(self) -> dict[Fault, Callable[[Event], tuple[bool, Undo]]]:
-        producer, consumer = self._producer, self._consumer
+        producers, consumer = self._producers, self._consumer
         site = self._site
         return {
-            Fault.PRODUCER_KILLED: lambda _: (producer.signal(signal.SIGKILL), _nothing),
-            Fault.PRODUCER_ENDED: lambda _: (producer.signal(signal.SIGTERM), _nothing),
-            Fault.PRODUCER_FROZEN: lambda _: _freeze(_pids(producer)),
+            Fault.PRODUCER_KILLED: lambda _: (_signal(producers, signal.SIGKILL), _nothing),
+            Fault.PRODUCER_ENDED: lambda _: (_signal(producers, signal.SIGTERM), _nothing),
+            Fault.PRODUCER_FROZEN: lambda _: _freeze([pid for producer in producers for pid in _pids(producer)]),
+            Fault.LOG_ROTATED: lambda _: (_done(self._writer.rotate), _nothing),
             Fault.WORKER_KILLED: lambda event: (_kill(_picked(consumer.workers(), event)), _nothing),
             Fault.WORKER_FROZEN: lambda event: _freeze(_picked(consumer.workers(), event)),
             Fault.FORK_SERVER_KILLED: lambda _: (_kill(consumer.fork_servers()), _nothing),
@@ -124,6 +128,10 @@ def _nothing() -> None:
 def _done(act: Callable[[], None]) -> bool:
     act()
     return True
+
+
+def _signal(services: Sequence[Service], number: signal.Signals) -> bool:
+    return sum(service.signal(number) for service in services) > 0
 
 
 def _resume(resume: Callable[[], None]) -> None:
