@@ -130,6 +130,9 @@ class Checkpoint:
         if offset == self._saved and not done:
             return
         self._head = self._grown_head()
+        self._write(offset, done=done)
+
+    def _write(self, offset: int, *, done: bool = False) -> None:
         digest = hashlib.sha256(self._head).hexdigest()
         write_state(
             self.path,
@@ -151,8 +154,13 @@ class Checkpoint:
         now = self._source.head()
         return now if now.startswith(self._head) else self._head
 
-    def start_over(self) -> None:
-        """The file was truncated, and is read from its start: its first bytes are others now."""
+    def start_over(self, offset: int, head: bytes) -> None:
+        """The file was truncated, and is read from its start: its first bytes are others now.
+
+        What is written down once more is how far it was sent before, and how it began then: so a copy is found.
+        """
+        self._head = head
+        self._write(offset)
         self._head = b""
 
 

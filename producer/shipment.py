@@ -73,11 +73,10 @@ class Shipment:
     def _start_over(self) -> None:
         """The file was truncated: what is in flight of the old one counts for nothing in the new one."""
         self._generation = self.reader.generation
-        self.save()
+        if self._checkpoint:
+            self._checkpoint.start_over(self.ledger.acknowledged, self.reader.head_before)
         self.before_starting_over()
         self.ledger = Ledger(self.name, 0, self.counts)
-        if self._checkpoint:
-            self._checkpoint.start_over()
 
     def _send(self, block: Block) -> None:
         lines, outside = self._wanted(block.lines)

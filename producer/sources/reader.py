@@ -34,6 +34,8 @@ class Reader:
         self.ended = False
         self.generation = 0
         """Counts how often the file was truncated."""
+        self.head_before = b""
+        """The first bytes, as they were read, of what stood in the file before it was truncated."""
         self.damage: Stop | None = None
         """Why nothing more comes of a compressed file that is followed; it may be because it is still being written."""
         self.position = start
@@ -117,7 +119,7 @@ class Reader:
         )
         self.generation += 1
         self.position = 0
-        self._head = b""
+        self.head_before, self._head = self._head, b""
         self._cutter = LineCutter(self._limit)
         self.source.skip_to(0)
         return True

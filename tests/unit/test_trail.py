@@ -209,6 +209,10 @@ def test_truncated_log_is_read_from_its_start_and_its_copy_from_where_it_was_rea
     assert run.settle() == lines(2, 3)
     append(log, 4)
     assert run.settle() == lines(4)
+    append(log, 5)
+    log.with_name("chat.log.2").write_bytes(log.read_bytes())
+    log.write_bytes(text(6, 7))
+    assert run.settle() == lines(5, 6, 7)
 
 
 @pytest.mark.parametrize("new", [[7], [7, 8], [7, 8, 9]], ids=["shorter", "as long", "longer"])
