@@ -19,31 +19,13 @@ from typing import Self
 import msgspec
 import platformdirs
 
-from producer.sources.streams import HEAD_BYTES, Source
+from producer.sources.streams import Source
+from producer.state import State, key_of, place_of
 from schemas.errors import Stop
 from terminal import failpoints
 from terminal.failpoints import Place
 
 log = logging.getLogger(__name__)
-
-
-class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the checkpoint file holds, as JSON. `offset` in bytes of the decompressed text."""
-
-    path: str
-    topic: str
-    offset: int
-    head_length: int
-    head_sha256: str
-    version: int = 1
-    seal: str = ""
-    """The hash of all the others and of what the checkpoint stands for: a digit that a bad disk or a hand changed, or
-    the checkpoint of a log that begins with the same lines, would skip lines."""
-
-    def sealed(self, key: str) -> Self:
-        """The same with its seal; `key` tells source and topic from all others."""
-        content = key.encode() + msgspec.json.encode(msgspec.structs.replace(self, seal=""))
-        return msgspec.structs.replace(self, seal=hashlib.sha256(content).hexdigest()[:16])
 
 
 def default_folder() -> Path:
@@ -57,17 +39,19 @@ class Checkpoint:
     `save` is atomic: a new file, fsync, rename, fsync of the folder. A crash leaves the old one or the new one.
     """
 
-    def __init__(self, folder: Path, source: Source, topic: str, topic_id: str) -> None:
-        """Open and lock the checkpoint; `topic_id` tells this topic from one of the same name elsewhere.
+    def __init__(self, folder: Path, source: Source, topic: str, topic_id: str, place: str | None = None) -> None:
+        """Open and lock the checkpoint; `topic_id` tells this topic from one of the same name elsewhere, `place` is
+        the name that the file stands or stood behind, where it is not where it was opened.
 
         Raises `Stop` where the folder cannot be used or is not ours alone, the file is not ours, or another producer
         has it open.
         """
         assert source.identity is not None
-        key = hashlib.sha256(repr((*source.identity, topic, topic_id)).encode()).hexdigest()[:20]
-        self.path = folder / f"{key}.json"
+        self.path = folder / f"{key_of(source.identity, topic, topic_id)}.json"
         self._source = source
         self._topic = topic
+        self._topic_id = topic_id
+        self._place = place or place_of(source.path or source.name)
         self._saved = -1
         self._head = source.head()
         try:
@@ -106,9 +90,10 @@ class Checkpoint:
         state = self._read()
         if state is None:
             return 0
-        reason = self._distrust(state)
+        reason = state.distrust(self.path.stem, self._source)
         if reason:
-            log.warning(
+            log.log(
+                logging.INFO if state.done else logging.WARNING,  # a file that is done with may leave its inode
                 "%s: %s; it is read from its start (repeats are absorbed by the table)",
                 self._source.name,
                 reason,
@@ -136,52 +121,32 @@ class Checkpoint:
             log.warning("Checkpoint %s is damaged", self.path)
             return None
 
-    def _distrust(self, state: State) -> str | None:
-        """Why the checkpoint does not speak of this file as it is now; None where it does."""
-        if (
-            state != state.sealed(self.path.stem)
-            or state.version != 1
-            or not 0 <= state.offset < 1 << 63
-            or not 0 <= state.head_length <= HEAD_BYTES
-        ):
-            return "its checkpoint is damaged, or another's"
-        head = self._source.head(state.head_length)
-        if len(head) != state.head_length or hashlib.sha256(head).hexdigest() != state.head_sha256:
-            return "it is not the file that its checkpoint speaks of"
-        if self._source.compression is None and not self._ends_a_line(state.offset):
-            return "it does not go on where its checkpoint stands (truncated, rewritten, or its last line grew)"
-        return None
-
-    def _ends_a_line(self, offset: int) -> bool:
-        size = os.fstat(self._source.raw.fileno()).st_size
-        if offset > size:
-            return False
-        return offset in (0, size) or os.pread(self._source.raw.fileno(), 1, offset - 1) == b"\n"
-
-    def save(self, offset: int) -> None:
+    def save(self, offset: int, *, done: bool = False) -> None:
         """Write down that every line before `offset` is durable. Does nothing where that is written already.
 
-        Raises `Stop` where the disk does not take it; the old checkpoint then stays.
+        `done` says that nothing more is expected of a file that was rotated away. Raises `Stop` where the disk does
+        not take it; the old checkpoint then stays.
         """
-        if offset == self._saved:
+        if offset == self._saved and not done:
             return
         self._head = self._grown_head()
+        self._write(offset, done=done)
+
+    def _write(self, offset: int, *, done: bool = False) -> None:
         digest = hashlib.sha256(self._head).hexdigest()
-        state = State(self._source.name, self._topic, offset, len(self._head), digest).sealed(self.path.stem)
-        temporary = self.path.with_suffix(".new")
-        try:
-            self._write(temporary, msgspec.json.encode(state))
-            failpoints.reached(Place.CHECKPOINT_WRITTEN)
-            temporary.replace(self.path)
-            failpoints.reached(Place.CHECKPOINT_RENAMED)
-            self._sync_folder()
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise Stop(
-                f"Cannot write the checkpoint {self.path}: {error.strerror}",
-                "Make room, or see what became of the state folder; the next run goes on from the checkpoint before",
-            ) from None
+        write_state(
+            self.path,
+            State(
+                self._source.name,
+                self._topic,
+                offset,
+                len(self._head),
+                digest,
+                place=self._place,
+                topic_id=self._topic_id,
+                done=done,
+            ),
+        )
         self._saved = offset
 
     def _grown_head(self) -> bytes:
@@ -189,22 +154,49 @@ class Checkpoint:
         now = self._source.head()
         return now if now.startswith(self._head) else self._head
 
-    def start_over(self) -> None:
-        """The file was truncated, and is read from its start: its first bytes are others now."""
+    def start_over(self, offset: int, head: bytes) -> None:
+        """The file was truncated, and is read from its start: its first bytes are others now.
+
+        What is written down once more is how far it was sent before, and how it began then: so a copy is found.
+        """
+        self._head = head
+        self._write(offset)
         self._head = b""
 
-    @staticmethod
-    def _write(path: Path, content: bytes) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
 
-    def _sync_folder(self) -> None:
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        with closing_descriptor(folder):
-            os.fsync(folder)
+def write_state(path: Path, state: State) -> None:
+    """Write a checkpoint file, sealed and atomically.
+
+    Raises `Stop` where the disk does not take it; the old one then stays.
+    """
+    temporary = path.with_suffix(".new")
+    try:
+        _write(temporary, msgspec.json.encode(state.sealed(path.stem)))
+        failpoints.reached(Place.CHECKPOINT_WRITTEN)
+        temporary.replace(path)
+        failpoints.reached(Place.CHECKPOINT_RENAMED)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise Stop(
+            f"Cannot write the checkpoint {path}: {error.strerror}",
+            "Make room, or see what became of the state folder; the next run goes on from the checkpoint before",
+        ) from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with closing_descriptor(folder):
+        os.fsync(folder)
 
 
 def _is_file_of_ours(descriptor: int) -> bool:

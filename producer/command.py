@@ -23,6 +23,9 @@ from terminal.signals import Interruption
 
 log = logging.getLogger(__name__)
 
+FILES_TO_NAME = 20
+"""Of more files than these it is said all at once how to resume."""
+
 
 @click.command(cls=FerryCommand, name="produce")
 @click.argument("files", nargs=-1, required=True, metavar="FILE|-...")
@@ -34,7 +37,7 @@ def produce(files: tuple[str, ...], **given: Any) -> int:
     """Publish each line of the log FILEs (or of standard input: -) to a topic.
 
     Files may be compressed with gzip, zstd, xz or bzip2. A run that was killed goes on, when it is started again, from
-    the last byte that Kafka acknowledged.
+    the last byte that Kafka acknowledged. With --follow a FILE may be a folder or a quoted glob, and it may come later.
     """
     interruption = Interruption().listen()
     brokers = required("brokers", given["brokers"])
@@ -124,14 +127,14 @@ def _sentence(account: dict[str, Any], topic: str) -> str:
 
 
 def _say_how_to_resume(dispatch: Dispatch) -> None:
-    for shipment in dispatch.shipments:
-        if shipment.reader.source.identity is None:
-            say(
-                "Standard input cannot be resumed: send again what it did not take; repeats are absorbed",
-                err=True,
-            )
-        else:
-            say(
-                f"{shipment.name}: run the same command again; it goes on at byte {shipment.ledger.acknowledged:,}",
-                err=True,
-            )
+    if any(shipment.reader.source.identity is None for shipment in dispatch.shipments):
+        say("Standard input cannot be resumed: send again what it did not take; repeats are absorbed", err=True)
+        return
+    reached = {
+        shipment.name: shipment.ledger.acknowledged for shipment in dispatch.shipments
+    }  # of a rotated log the last
+    if len(reached) > FILES_TO_NAME:
+        say(f"{len(reached)} files: run the same command again; each goes on where it was", err=True)
+        return
+    for name, offset in reached.items():
+        say(f"{name}: run the same command again; it goes on at byte {offset:,}", err=True)

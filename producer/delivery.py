@@ -68,8 +68,7 @@ class Delivery:
         self.dispatch = Dispatch(self._publisher, facts, manner, place)
         self._before: Counter[int] = Counter()
         self._references_before = 0
-        self._stood: dict[str, int] = {}
-        self._fruitless = 0
+        self._fruitless = -1  # the first is never one of them
 
     def serve(self, seconds: float) -> None:
         """Take delivery reports for up to `seconds`. Raises `Stop` as the publisher does."""
@@ -106,9 +105,7 @@ class Delivery:
 
     def _worth_another(self) -> bool:
         """Whether the clients before this one got anywhere; if the last did not, the next one waits a little."""
-        reached = self.dispatch.acknowledged
-        self._fruitless = self._fruitless + 1 if reached == self._stood else 0
-        self._stood = reached
+        self._fruitless = 0 if self.dispatch.progress else self._fruitless + 1
         time.sleep(PAUSE_SECONDS * self._fruitless)
         return self._fruitless < FRUITLESS_CLIENTS
 

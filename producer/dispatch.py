@@ -2,18 +2,23 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from producer.checkpoint import Checkpoint
+from producer.following import Following, Orphan
+from producer.history import History
 from producer.ledger import Counts
+from producer.logbook import Logbook
 from producer.publisher import Publisher
 from producer.shipment import Manner, Shipment
 from producer.sources.reader import PACED_READ_BYTES, READ_BYTES, Reader
-from producer.sources.streams import STANDARD_INPUT, Source, open_source
+from producer.sources.streams import STANDARD_INPUT, Identity, Source, open_source
+from producer.state import place_of
 from producer.topic import TopicFacts
 from schemas.errors import ClientEnded, Stop, UsageProblem
 
@@ -41,38 +46,58 @@ class Dispatch:
         self._facts = facts
         self._manner = manner
         self._place = place
-        self._resources: list[tuple[Shipment, ExitStack]] = []
-        self.sent_before: dict[str, Counts] = {}
-        """What a run sent of sources that are not opened again yet."""
+        self._resources: dict[Shipment, ExitStack] = {}
+        self._begun: set[str] = set()
+        self._following: Following | None = None
+        self.orphans: list[Orphan] = []
+        """Followed files without a name that wait for whoever goes on."""
+        self.counts_before = Counts()
+        """What was sent before, of this run: by another client, and of files that were left."""
+        self._progress_before = 0
         self.shipments: list[Shipment] = []
         self.resumed_from: dict[str, int] = {}
         self.raw_bytes_done = 0
         """Bytes of the sources that are read to their end: for a progress bar."""
 
-    def _open(self, path: str, *, follow: bool) -> Shipment:
+    def _open(self, path: str) -> Shipment:
+        source = open_source(path, self._manner.stopping)
+        try:
+            return self._ship(source, place_of(path), follow=False)
+        except BaseException:
+            source.close()
+            raise
+
+    def _ship(self, source: Source, place: str, *, follow: bool) -> Shipment:
         with ExitStack() as stack:
-            source = open_source(path, self._manner.stopping)
-            stack.callback(source.close)
-            checkpoint, start = self._checkpoint(source, stack)
+            checkpoint, start = self._checkpoint(source, place, stack)
             read_bytes = READ_BYTES if self._manner.pace.free else PACED_READ_BYTES
             reader = Reader(source, limit=self._facts.longest_line, start=start, follow=follow, read_bytes=read_bytes)
-            counts = self.sent_before.pop(source.name, Counts())
-            shipment = Shipment(reader, self._publisher, self._manner, checkpoint, start, counts)
-            self._resources.append((shipment, stack.pop_all()))
+            shipment = Shipment(reader, self._publisher, self._manner, checkpoint, start)
+            stack.callback(source.close)
+            self._resources[shipment] = stack.pop_all()
         self.shipments.append(shipment)
         if start:
             log.info("%s: going on at byte %s", source.name, f"{start:,}")
         return shipment
 
-    def _checkpoint(self, source: Source, stack: ExitStack) -> tuple[Checkpoint | None, int]:
+    def _checkpoint(self, source: Source, place: str, stack: ExitStack) -> tuple[Checkpoint | None, int]:
         if source.identity is None or self._place is None:
             return None, 0
-        window = self._manner.window  # what another one kept out was never sent
-        to = f"{self._facts.identity}/{window}" if window else self._facts.identity
-        checkpoint = stack.enter_context(Checkpoint(self._place.folder, source, self._facts.name, to))
-        start = 0 if self._place.restart else checkpoint.load()
+        checkpoint = stack.enter_context(self._open_checkpoint(self._place.folder, source, place))
+        begins_anew = self._place.restart and place not in self._begun
+        self._begun.add(place)
+        start = 0 if begins_anew else checkpoint.load()
         self.resumed_from.setdefault(source.name, start)
         return checkpoint, start
+
+    def _open_checkpoint(self, folder: Path, source: Source, place: str) -> Checkpoint:
+        return Checkpoint(folder, source, self._facts.name, self._target, place)
+
+    @property
+    def _target(self) -> str:
+        """What checkpoints speak of: the topic, and the window, for what another one kept out was never sent."""
+        window = self._manner.window
+        return f"{self._facts.identity}/{window}" if window else self._facts.identity
 
     def run(self, paths: Iterable[str], progress: Callable[[], None], *, follow: bool, grace_seconds: float) -> int:
         """Send the sources and wait for the acknowledgements; returns how many records stayed without one.
@@ -83,7 +108,7 @@ class Dispatch:
         try:
             (self.follow if follow else self.replay)(paths, progress)
         except ClientEnded:
-            self.close()
+            self.give_up()
             raise
         except Stop:
             self.finish(grace_seconds)
@@ -96,7 +121,7 @@ class Dispatch:
     def replay(self, paths: Iterable[str], progress: Callable[[], None]) -> None:
         """Send every source to its end, in the order given."""
         for path in dict.fromkeys(paths):
-            shipment = self._open(path, follow=False)
+            shipment = self._open(path)
             while not self._manner.stopping() and shipment.step():
                 progress()
             self.raw_bytes_done += shipment.reader.source.raw_position
@@ -110,31 +135,55 @@ class Dispatch:
         Raises `UsageProblem` for standard input beside others: it would hold them up.
         """
         names = list(dict.fromkeys(paths))
-        if STANDARD_INPUT in names and len(names) > 1:
-            raise UsageProblem("With --follow, standard input cannot be read beside files", "Run two producers")
-        shipments = [self._open(path, follow=True) for path in names]
-        while not self._manner.stopping() and not all(shipment.reader.ended for shipment in shipments):
-            moved = [shipment.step() for shipment in shipments]
-            if not any(moved):
+        if STANDARD_INPUT in names:
+            if len(names) > 1:
+                raise UsageProblem("With --follow, standard input cannot be read beside files", "Run two producers")
+            self.replay(names, progress)
+            return
+        restart = self._place is not None and self._place.restart
+        self._following = Following(names, self, self._history, restart=restart)
+        self._following.inherit(self.orphans)
+        self.orphans.clear()
+        while not self._manner.stopping():
+            if not self._following.turn():
                 self._publisher.serve(FOLLOW_SECONDS)
             progress()
+
+    def _history(self, taken: Collection[Identity]) -> History | None:
+        if self._place is None:
+            return None
+        folder = self._place.folder
+        logbook = Logbook(folder, self._facts.name, self._target)
+        return History(logbook, partial(self._open_checkpoint, folder), taken)
+
+    def ship(self, source: Source, place: str) -> Shipment:
+        """Begin with a followed file that stands, or stood, behind `place`. Raises `Stop` as `Checkpoint` does."""
+        return self._ship(source, place, follow=True)
+
+    def land(self, shipment: Shipment, *, done: bool) -> None:
+        """Close a file of which everything is acknowledged; `done`: nothing more is expected of it."""
+        shipment.save(done=done)
+        self._resources.pop(shipment).close()
+        self.shipments.remove(shipment)
+        self.counts_before += shipment.counts
+        self._progress_before += shipment.ledger.progress
 
     @property
     def raw_position(self) -> int:
         """Bytes read of all sources, as they lie on the disk."""
         return self.raw_bytes_done + sum(
-            shipment.reader.source.raw_position for shipment, _ in self._resources if not shipment.reader.ended
+            shipment.reader.source.raw_position for shipment in self._resources if not shipment.reader.ended
         )
 
     @property
     def totals(self) -> Counts:
         """What was read and sent so far, over all sources."""
-        return sum((shipment.counts for shipment in self.shipments), sum(self.sent_before.values(), Counts()))
+        return sum((shipment.counts for shipment in self.shipments), self.counts_before)
 
     @property
-    def acknowledged(self) -> dict[str, int]:
-        """Up to which byte every line is durable, by source."""
-        return {shipment.name: shipment.ledger.acknowledged for shipment in self.shipments}
+    def progress(self) -> int:
+        """How many bytes of the sources became durable since this was begun."""
+        return sum((shipment.ledger.progress for shipment in self.shipments), self._progress_before)
 
     @property
     def resumable(self) -> bool:
@@ -146,16 +195,17 @@ class Dispatch:
         place = self._place and replace(self._place, restart=False)
         successor = type(self)(publisher, facts, self._manner, place)
         successor.resumed_from = self.resumed_from
-        successor.sent_before = {shipment.name: shipment.ledger.counts for shipment in self.shipments}
+        counts = (shipment.ledger.counts for shipment in self.shipments)
+        successor.counts_before = sum(counts, self.counts_before)
+        successor.orphans, self.orphans = self.orphans, []
         return successor
 
     def _close_settled(self) -> None:
-        for entry in list(self._resources):
-            shipment, stack = entry
+        for shipment, stack in list(self._resources.items()):
             if shipment.reader.ended and shipment.ledger.settled:
                 shipment.save()
                 stack.close()
-                self._resources.remove(entry)
+                del self._resources[shipment]
 
     def finish(self, grace_seconds: float) -> int:
         """Wait for the acknowledgements, write the checkpoints; returns how many records stayed without one.
@@ -179,10 +229,16 @@ class Dispatch:
             self.close()
         return left
 
+    def give_up(self) -> None:
+        """The client ended: close everything, and keep what only this process can still read for the successor."""
+        if self._following:
+            self.orphans = self._following.orphans()
+        self.close()
+
     def close(self) -> None:
         """Write the checkpoints as they are, and close the sources."""
         with ExitStack() as all_of_them:
-            for shipment, stack in self._resources:
+            for shipment, stack in self._resources.items():
                 all_of_them.push(stack)
                 all_of_them.callback(shipment.save)
         self._resources.clear()

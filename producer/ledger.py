@@ -51,6 +51,7 @@ class Ledger:
     def __init__(self, source: str, start: int, counts: Counts | None = None) -> None:
         """`counts` is what was in the source before `start`, as far as it counts for this run."""
         self._source = source
+        self._start = start
         self._acknowledged = start
         self._entered = start
         self._counts = counts or Counts()
@@ -68,6 +69,11 @@ class Ledger:
         """The highest contiguous acknowledged offset."""
         self._settle()
         return self._acknowledged
+
+    @property
+    def progress(self) -> int:
+        """How many bytes became durable since it was begun."""
+        return self.acknowledged - self._start
 
     @property
     def counts(self) -> Counts:

@@ -44,13 +44,13 @@ class Shipment:
         manner: Manner,
         checkpoint: Checkpoint | None,
         start: int,
-        counts: Counts,
     ) -> None:
-        """`counts` is what this run sent of the source already, before `start`."""
         self.reader = reader
-        self.counts = counts
+        self.counts = Counts()
         """What was read in this run."""
-        self.ledger = Ledger(self.name, start, counts)
+        self.before_starting_over: Callable[[], None] = lambda: None
+        """Called when the file was found truncated, while the checkpoint still speaks of what stood there."""
+        self.ledger = Ledger(self.name, start)
         self._generation = reader.generation
         self._publisher = publisher
         self._manner = manner
@@ -77,9 +77,10 @@ class Shipment:
     def _start_over(self) -> None:
         """The file was truncated: what is in flight of the old one counts for nothing in the new one."""
         self._generation = self.reader.generation
-        self.ledger = Ledger(self.name, 0, self.counts)
         if self._checkpoint:
-            self._checkpoint.start_over()
+            self._checkpoint.start_over(self.ledger.acknowledged, self.reader.head_before)
+        self.before_starting_over()
+        self.ledger = Ledger(self.name, 0, self.counts)
 
     def _send(self, block: Block) -> None:
         if self._checkpoint and self._fits_by_now(block.oversize):
@@ -110,9 +111,9 @@ class Shipment:
         if time.monotonic() >= self._next_save:
             self.save()
 
-    def save(self) -> None:
-        """Write the checkpoint: what is acknowledged by now."""
+    def save(self, *, done: bool = False) -> None:
+        """Write the checkpoint: what is acknowledged by now; `done`: and that nothing more is expected."""
         self._next_save = time.monotonic() + CHECKPOINT_SECONDS
         if self._checkpoint:
             failpoints.reached(Place.PRODUCER_ACKNOWLEDGED)
-            self._checkpoint.save(self.ledger.acknowledged)
+            self._checkpoint.save(self.ledger.acknowledged, done=done)

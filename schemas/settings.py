@@ -83,7 +83,12 @@ SETTINGS: dict[str, Setting] = {
             "Key records by this field of the JSON object.  [default: no key, an even spread]",
             metavar="FIELD",
         ),
-        Setting("follow", "Go on reading as the files grow, until a signal.", False, bool),
+        Setting(
+            "follow",
+            "Go on reading as files grow, are rotated, or come into a folder or a glob, until a signal.",
+            False,
+            bool,
+        ),
         Setting("restart", "Start at the beginning, whatever the checkpoint says.", False, bool),
         Setting("speed", "Replay at N times the speed of the timestamps.", kind=float, minimum=1e-6, metavar="N"),
         Setting("rate", "At most N lines a second.", kind=float, minimum=1e-3, metavar="N"),

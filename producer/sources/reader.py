@@ -29,20 +29,20 @@ class Reader:
         follow: bool = False,
         read_bytes: int = READ_BYTES,
     ) -> None:
-        """`limit` is the longest line in bytes that is not oversize.
-
-        Raises `Stop` for a compressed file that should be followed.
-        """
-        if follow and source.compression:
-            raise Stop(f"{source.name}: a {source.compression} file cannot be followed", "Leave --follow out for it")
+        """`limit` is the longest line in bytes that is not oversize; `follow` never takes the end for the last."""
         self.source = source
         self.ended = False
         self.generation = 0
-        self._rotated = False
+        """Counts how often the file was truncated."""
+        self.head_before = b""
+        """The first bytes, as they were read, of what stood in the file before it was truncated."""
+        self.damage: Stop | None = None
+        """Why nothing more comes of a compressed file that is followed; it may be because it is still being written."""
+        self.position = start
+        """Offset in bytes, in the decompressed text, of what will be read next."""
         self._follow = follow
         self._limit = limit
         self._read_bytes = read_bytes
-        self._position = start
         self._head = source.head(min(start, HEAD_BYTES)) if follow and source.identity else b""
         """The first bytes as they were read, of a file that is followed."""
         self._cutter = LineCutter(limit, start)
@@ -50,20 +50,40 @@ class Reader:
             source.skip_to(start)
 
     def next_block(self) -> Block | None:
-        """The next block; None where there is none: at the end (`ended`), or until the file grows."""
-        if self._follow and self.source.identity:
-            self._look_for_truncation()
-        while data := self.source.read(self._read_bytes):
-            self._position += len(data)
+        """The next block; None where there is none: at the end (`ended`), until the file grows, or once when it was
+        truncated.
+
+        Raises `Stop` where the disk fails, or compressed data that is not followed is damaged.
+        """
+        if self._follow and self._was_truncated():
+            return None
+        while data := self._read():
+            self.position += len(data)
             if self._follow and len(self._head) < HEAD_BYTES:
                 self._head = (self._head + data)[:HEAD_BYTES]
             if block := self._cutter.feed(data):
                 return block
-        if not self._follow or self.source.identity is None:
-            self.ended = True
-            return None
-        self._look_for_rotation()
+        self.ended = not self._follow or self.source.identity is None
         return None
+
+    def _read(self) -> bytes:
+        if self.damage:
+            return b""
+        try:
+            return self.source.read(self._read_bytes)
+        except Stop as damage:
+            if not self._follow or not self.source.compression:
+                raise
+            self.damage = damage
+            return b""
+
+    def try_again(self) -> None:
+        """Read on in a compressed file that was cut short and has grown."""
+        try:
+            self.source.again(self.position)
+            self.damage = None
+        except Stop as damage:
+            self.damage = damage
 
     def last_block(self) -> Block | None:
         """The unterminated last line of a replay."""
@@ -74,39 +94,32 @@ class Reader:
         """Bytes read of a last line that has no newline yet."""
         return self._cutter.held
 
-    def _look_for_rotation(self) -> None:
-        """Say it, once, when another file stands where this one was opened, or none."""
-        if self._rotated or self.source.path is None or self.source.identity is None:
-            return
-        try:
-            status = os.stat(self.source.path)  # noqa: PTH116 -- a path that is not UTF-8 stays a str here
-            self._rotated = (status.st_dev, status.st_ino) != self.source.identity
-        except FileNotFoundError:
-            self._rotated = True
-        if self._rotated:
-            log.warning(
-                "%s was renamed or removed: a new file of that name is not followed; start again for it",
-                self.source.name,
-            )
+    @property
+    def whole_lines_end(self) -> int:
+        """Offset in bytes of what follows the last newline that was read."""
+        return self.position - self.held
 
-    def _look_for_truncation(self) -> None:
+    def _was_truncated(self) -> bool:
         """Begin again where the file is shorter than what was read of it, or begins with something else.
 
         A file that is truncated and filled again between two looks may be longer than before: its size alone tells
         nothing, and to go on would skip its first lines.
         """
+        if self.source.identity is None or self.source.compression:
+            return False
         size = os.fstat(self.source.raw.fileno()).st_size
-        if size >= self._position and self.source.head(len(self._head)) == self._head:
-            return
+        if size >= self.position and self.source.head(len(self._head)) == self._head:
+            return False
         log.warning(
             "%s was truncated (%s bytes of it were read, now it has %s): read again from its start; "
-            "what stood there unread is gone",
+            "what stood there unread is gone, but for what a copy beside it holds",
             self.source.name,
-            f"{self._position:,}",
+            f"{self.position:,}",
             f"{size:,}",
         )
         self.generation += 1
-        self._position = 0
-        self._head = b""
+        self.position = 0
+        self.head_before, self._head = self._head, b""
         self._cutter = LineCutter(self._limit)
         self.source.skip_to(0)
+        return True

@@ -143,6 +143,7 @@ class Source:
         for magic, compression, opener in _MAGIC:
             if head.startswith(magic):
                 self.compression = compression
+                self._opener = opener
                 self._stream = opener(cast("BinaryIO", raw))
 
     def read(self, size: int) -> bytes:
@@ -179,6 +180,15 @@ class Source:
                 raise Stop(f"{self.name}: ends before its checkpoint", "Was it replaced? Start over with --restart")
             left -= skipped
 
+    def again(self, offset: int) -> None:
+        """Begin again with a compressed file that was cut short and may have grown, and go to `offset` of its text.
+
+        Raises `Stop` where it does not reach so far.
+        """
+        self.raw.seek(0)
+        self._stream = self._opener(cast("BinaryIO", self.raw))
+        self.skip_to(offset)
+
     def head(self, length: int = HEAD_BYTES) -> bytes:
         """The first bytes of the file as it lies on the disk."""
         return os.pread(self.raw.fileno(), length, 0)
@@ -198,16 +208,43 @@ def open_source(path: str, stopping: Callable[[], bool]) -> Source:
         return Source("standard input", stdin, None, None, stdin.peek(max(len(magic) for magic, _, _ in _MAGIC)))
     name = check_path(path)
     try:
-        raw = io.FileIO(path, "rb")
-        status = os.fstat(raw.fileno())
-        head = os.pread(raw.fileno(), 6, 0)
+        source = opened_source(path, io.FileIO(path, "rb"))
     except OSError as error:
         raise _unreadable(name, error) from None
-    source = Source(name, raw, Identity(status.st_dev, status.st_ino), status.st_size, head)
-    source.path = path
     if source.compression:
         log.debug("%s is compressed with %s", name, source.compression)
     return source
+
+
+def opened_source(path: str, raw: io.FileIO) -> Source:
+    """A file that is open already as a source; `path` is where it was opened. Raises OSError as the disk does."""
+    status = os.fstat(raw.fileno())
+    head = os.pread(raw.fileno(), 6, 0)
+    source = Source(printable_path(path), raw, Identity(status.st_dev, status.st_ino), status.st_size, head)
+    source.path = path
+    return source
+
+
+def text_head(path: str, length: int) -> bytes | None:
+    """The first `length` bytes of a file's text, decompressed; fewer where there are no more. None: none to be had."""
+    try:
+        source = opened_source(path, io.FileIO(path, "rb"))
+    except OSError:
+        return None
+    text = b""
+    try:
+        while len(text) < length and (more := source.read(length - len(text))):
+            text += more
+    except Stop:  # damaged or cut short: whoever reads it on says so
+        return text or None
+    finally:
+        source.close()
+    return text
+
+
+def printable_path(path: str) -> str:
+    """A path as it may be shown: bytes that are not UTF-8, and what moves a terminal, escaped."""
+    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def check_path(path: str) -> str:
@@ -215,7 +252,7 @@ def check_path(path: str) -> str:
 
     Raises `Stop` where it is not, before any work is begun.
     """
-    name = printable(os.fsencode(path).decode("utf-8", "backslashreplace")) or "'' (an empty name)"
+    name = printable_path(path) or "'' (an empty name)"
     if path == STANDARD_INPUT:
         return name
     try:

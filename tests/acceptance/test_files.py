@@ -63,7 +63,7 @@ def test_file_deleted_while_it_is_followed_is_sent_to_its_last_line_and_it_is_sa
     assert (ended.status, ended.json["acknowledged"]) == (143, 3)
 
 
-def test_file_renamed_and_made_anew_while_it_is_followed_is_told_and_the_next_start_sends_both(
+def test_file_renamed_and_made_anew_while_it_is_followed_is_sent_to_its_end_and_then_the_new_one(
     ferry: Ferry, place: list[str], tmp_path: Path
 ) -> None:
     log, rotated = tmp_path / "chat.jsonl", tmp_path / "chat.jsonl.1"
@@ -72,12 +72,16 @@ def test_file_renamed_and_made_anew_while_it_is_followed_is_told_and_the_next_st
     log.rename(rotated)
     log.write_bytes(lines(4, 5))
     append(rotated, lines(3))
-    run.wait_until(lambda: sent(place) == [1, 2, 3] and "was renamed or removed" in run.err, "line 3, and a word")
-    assert "start again for it" in run.err
-    run.end(signal.SIGTERM, seconds=10)
+    run.wait_until(lambda: sent(place) == [1, 2, 3, 4, 5], "all of both files")
+    assert "another file stands there now" in run.err
+    append(rotated, lines(6))  # its writer did not know yet
+    run.wait_until(lambda: sent(place) == [1, 2, 3, 4, 5, 6], "a late line of the old file")
+    ended = run.end(signal.SIGTERM, seconds=10)
+    assert ended.json["acknowledged"] == 6
+    assert f"{log}: run the same command again; it goes on at byte {len(lines(4, 5)):,}" in ended.err
     again = ferry.run("produce", rotated, log, *place, "--json").json
-    assert again["resumed_from"] == {str(rotated): len(lines(1, 2, 3)), str(log): 0}
-    assert sent(place) == [1, 2, 3, 4, 5]
+    assert again["resumed_from"] == {str(rotated): len(lines(1, 2, 3, 6)), str(log): len(lines(4, 5))}
+    assert again["lines"] == 0
 
 
 @pytest.mark.parametrize("new", [[7], [7, 8], [7, 8, 9, 10, 11]], ids=["shorter", "as long", "longer"])

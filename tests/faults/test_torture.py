@@ -18,6 +18,7 @@ from tests.torture.faults import Faults
 from tests.torture.fleet import Service
 from tests.torture.schedule import Event, Fault
 from tests.torture.site import Site
+from tests.torture.writer import Writer
 
 
 @pytest.mark.long
@@ -37,7 +38,8 @@ def faults(server_directory: Path, tmp_path: Path) -> Iterator[Faults]:
     kafka.mkdir()
     with MariaDB(server_directory) as maria, Proxy(maria.port) as way, Proxy(free_port()) as broker_way:
         idle = Service(Ferry(tmp_path), ["--version"])
-        yield Faults(Site(Cluster(kafka), maria, [broker_way], way), "topic", idle, idle, idle)
+        writer = Writer(tmp_path / "logs" / "live.jsonl", [], 1.0)
+        yield Faults(Site(Cluster(kafka), maria, [broker_way], way), "topic", writer, [idle], (idle, idle))
 
 
 def at_once(fault: Fault) -> Event:

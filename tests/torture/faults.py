@@ -14,6 +14,7 @@ from tests.services.proxy import Proxy
 from tests.torture.fleet import Service, send
 from tests.torture.schedule import PARTITIONS, Event, Fault
 from tests.torture.site import Site
+from tests.torture.writer import Writer
 
 Undo = Callable[[], None]
 
@@ -25,12 +26,14 @@ class Faults:
     """Does to a round's commands and servers what its schedule says. `did` holds the events that found their target: a
     process that was there, a connection that was open, a group that gave the newcomer a partition."""
 
-    def __init__(self, site: Site, topic: str, producer: Service, consumer: Service, other: Service) -> None:
+    def __init__(
+        self, site: Site, topic: str, writer: Writer, producers: Sequence[Service], consumers: tuple[Service, Service]
+    ) -> None:
         self._site = site
         self._topic = topic
-        self._producer = producer
-        self._consumer = consumer
-        self._other = other
+        self._writer = writer
+        self._producers = producers
+        self._consumer, self._other = consumers
         self.joined = False
         """Whether the other consumer is to run."""
         self.did: list[Event] = []
@@ -43,12 +46,13 @@ class Faults:
         return undo
 
     def _strikes(self) -> dict[Fault, Callable[[Event], tuple[bool, Undo]]]:
-        producer, consumer = self._producer, self._consumer
+        producers, consumer = self._producers, self._consumer
         site = self._site
         return {
-            Fault.PRODUCER_KILLED: lambda _: (producer.signal(signal.SIGKILL), _nothing),
-            Fault.PRODUCER_ENDED: lambda _: (producer.signal(signal.SIGTERM), _nothing),
-            Fault.PRODUCER_FROZEN: lambda _: _freeze(_pids(producer)),
+            Fault.PRODUCER_KILLED: lambda _: (_signal(producers, signal.SIGKILL), _nothing),
+            Fault.PRODUCER_ENDED: lambda _: (_signal(producers, signal.SIGTERM), _nothing),
+            Fault.PRODUCER_FROZEN: lambda _: _freeze([pid for producer in producers for pid in _pids(producer)]),
+            Fault.LOG_ROTATED: lambda _: (_done(self._writer.rotate), _nothing),
             Fault.WORKER_KILLED: lambda event: (_kill(_picked(consumer.workers(), event)), _nothing),
             Fault.WORKER_FROZEN: lambda event: _freeze(_picked(consumer.workers(), event)),
             Fault.FORK_SERVER_KILLED: lambda _: (_kill(consumer.fork_servers()), _nothing),
@@ -130,6 +134,11 @@ def _nothing() -> None:
     """There is nothing to undo."""
 
 
+def _done(act: Callable[[], None]) -> bool:
+    act()
+    return True
+
+
 def _part(ways: Sequence[Proxy], how: Callable[[Proxy], None]) -> tuple[bool, Undo]:
     hit = any(way.links for way in ways)
 
@@ -140,6 +149,10 @@ def _part(ways: Sequence[Proxy], how: Callable[[Proxy], None]) -> tuple[bool, Un
     for way in ways:
         how(way)
     return hit, heal
+
+
+def _signal(services: Sequence[Service], number: signal.Signals) -> bool:
+    return sum(service.signal(number) for service in services) > 0
 
 
 def _resume(resume: Callable[[], None]) -> None:

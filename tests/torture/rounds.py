@@ -14,6 +14,7 @@ from tests.acceptance.ferry import (
     bad_lines,
     committed,
     ends,
+    lines_of,
     message,
     records,
     table_rows,
@@ -21,8 +22,12 @@ from tests.acceptance.ferry import (
 )
 from tests.torture.faults import Faults, Undo
 from tests.torture.fleet import Service, WillNotWork
-from tests.torture.schedule import BAD, PARTITIONS, REPEATS, Round
+from tests.torture.schedule import BAD, FLOW_SECONDS, PARTITIONS, REPEATS, Round
 from tests.torture.site import HEALTHY_SECONDS, Site
+from tests.torture.writer import Writer
+
+LIVE_SHARE = 4
+"""One in so many lines comes from a log that grows, and is rotated; the others are replayed."""
 
 TICK_SECONDS = 0.05
 FLOWING_SECONDS = 120.0
@@ -62,10 +67,16 @@ class Stage:
         database = ["--database", site.database(self.topic), "--group", self.group]
         workers = [] if "--workers" in round_.options else ["--workers", "2"]
         self._consume = ["consume", *named, *database, "--json", *workers, *round_.options]
-        self.producer = Service(self.ferry, [*self._produce, str(self.log), "--rate", str(round_.rate)])
+        lines = lines_of(self.log)
+        replayed, live = folder / "replayed.jsonl", lines[-len(lines) // LIVE_SHARE :]
+        replayed.write_bytes(b"".join(line + b"\n" for line in lines[: -len(live)]))
+        self.writer = Writer(folder / "logs" / "live.jsonl", live, FLOW_SECONDS)
+        self.producer = Service(self.ferry, [*self._produce, str(replayed), "--rate", str(round_.rate)])
+        self.follower = Service(self.ferry, [*self._produce, "--follow", str(self.writer.path)])
         self.consumer = Service(self.ferry, self._consume)
         self.other = Service(self.ferry, [*self._consume, "-v"])  # which tells the partitions that it gets
-        self.faults = Faults(site, self.topic, self.producer, self.consumer, self.other)
+        producers, consumers = (self.producer, self.follower), (self.consumer, self.other)
+        self.faults = Faults(site, self.topic, self.writer, producers, consumers)
         self.ferry.run("topics", "create", *named, "--partitions", str(PARTITIONS), "--replication-factor", "3")
         self.ferry.run("db", "upgrade", "--database", self.database)
 
@@ -73,11 +84,13 @@ class Stage:
         """Let the lines flow and the schedule strike, until every line is sent."""
         waiting = list(self.round.events)
         undoing: list[tuple[float, Undo]] = []
-        self.consumer.keep()
-        self.producer.keep()
+        for service in (self.consumer, self.producer, self.follower):
+            service.keep()
+        wait_until(self._log_is_known, "a checkpoint of the followed log")
         began = time.monotonic()
-        while waiting or undoing or not self.producer.done:
+        while waiting or undoing or not (self.producer.done and self.writer.done):
             now = time.monotonic() - began
+            self.writer.write(now)
             if now > FLOWING_SECONDS:
                 raise WillNotWork(f"after {now:.0f} s not every line is sent: {self.producer.now.err[-2000:]}")
             for event in [event for event in waiting if event.at <= now]:
@@ -86,7 +99,8 @@ class Stage:
             for entry in [entry for entry in undoing if entry[0] <= now]:
                 undoing.remove(entry)
                 entry[1]()
-            for service in (self.producer, self.consumer, *([self.other] if self.faults.joined else [])):
+            others = [self.other] if self.faults.joined else []
+            for service in (self.producer, self.follower, self.consumer, *others):
                 service.keep()
             time.sleep(TICK_SECONDS)
 
@@ -94,6 +108,10 @@ class Stage:
         """Heal everything, send a fresh line, end the consumers, and store what is left."""
         self.site.heal()
         wait_until(lambda: self.site.cluster.in_sync(self.topic), "every broker has everything", HEALTHY_SECONDS)
+        self.follower.keep()
+        live = set(self.writer.lines)
+        self.follower.now.wait_until(lambda: live <= self._sent(), "every line of the followed log", FINISHING_SECONDS)
+        self.follower.now.end(signal.SIGTERM, ENDING_SECONDS)
         fresh = self.ferry.folder / "fresh.jsonl"
         fresh.write_bytes(message(-1) + b"\n")
         self.ferry.run(*self._produce, str(fresh))
@@ -101,6 +119,14 @@ class Stage:
             if service.signal(signal.SIGTERM):
                 service.now.wait(ENDING_SECONDS)
         return self.ferry.run(*self._consume, "--until-end", seconds=FINISHING_SECONDS)
+
+    def _log_is_known(self) -> bool:
+        """Whether the follower has looked at its log: what is rotated before that is none of its own."""
+        checkpoints = (self.ferry.folder / "state").glob("*.json")
+        return any(self.writer.path.name in checkpoint.read_text() for checkpoint in checkpoints)
+
+    def _sent(self) -> set[bytes]:
+        return {record.value for record in records(self.site.cluster.brokers, self.topic)}
 
     def compare(self) -> Outcome:
         """Table, dead letters and offsets against the log."""
@@ -126,6 +152,7 @@ class Stage:
 
     def close(self) -> None:
         """End what still runs, and drop the database."""
+        self.writer.close()
         for run in self.ferry.running:
             with suppress(ProcessLookupError):
                 run.send(signal.SIGCONT)

@@ -39,6 +39,7 @@ class Fault(StrEnum):
     PRODUCER_KILLED = "producer killed"
     PRODUCER_ENDED = "producer ended by SIGTERM"
     PRODUCER_FROZEN = "producer frozen"
+    LOG_ROTATED = "followed log rotated"
     WORKER_KILLED = "worker killed"
     WORKER_FROZEN = "worker frozen"
     FORK_SERVER_KILLED = "fork server killed"
@@ -65,6 +66,7 @@ AT_ONCE = frozenset(
     {
         Fault.PRODUCER_KILLED,
         Fault.PRODUCER_ENDED,
+        Fault.LOG_ROTATED,
         Fault.WORKER_KILLED,
         Fault.FORK_SERVER_KILLED,
         Fault.SUPERVISOR_KILLED,

@@ -88,6 +88,9 @@ def test_file_names_log_topic_and_head(folder: Path, log: Path) -> None:
         "offset": 5 * LINE,
         "head_length": HEAD_BYTES,
         "head_sha256": hashlib.sha256(LOG[:HEAD_BYTES]).hexdigest(),
+        "place": str(log),
+        "topic_id": TOPIC_ID,
+        "done": False,
         "version": 1,
     }
 

@@ -1,0 +1,157 @@
+"""All files that are followed at once: which of them are open, and in whose turn they are read."""
+
+import io
+import logging
+import resource
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from producer.history import History
+from producer.sources.names import Names
+from producer.sources.streams import Identity, check_path, opened_source
+from producer.trail import LOOK_SECONDS, Shipping, Trail
+from schemas.errors import Stop
+
+log = logging.getLogger(__name__)
+
+FEW = 32
+"""So many files stay open however quiet they are."""
+
+QUIET_SECONDS = 10.0
+"""With more than a few, one that is quiet for so long is closed, and looked at once a second."""
+
+DESCRIPTORS = 4
+"""What an open file needs: itself, its checkpoint's lock, and as much for one that was rotated away."""
+
+
+class Orphan(NamedTuple):
+    """A file that is open and has no name any more: the followed path, and a descriptor for the next owner to close."""
+
+    path: str
+    descriptor: int
+
+
+def most_awake() -> int:
+    """How many files may be open at once under this process's limit of descriptors."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(8, min(256, (limit - 128) // DESCRIPTORS))
+
+
+class Following:
+    """The trails of all names, read in turns.
+
+    The same file under two names is one file: whoever opened it first has it.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        shipping: Shipping,
+        history: Callable[[dict[Identity, object]], History | None],
+        *,
+        restart: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`history` is given the files that are being read, as they come and go; with `restart` nothing is looked for
+        that came before.
+
+        Raises `Stop` for a name behind which there is something that cannot be followed.
+        """
+        self._names = Names(arguments)
+        self._shipping = shipping
+        self._taken: dict[Identity, object] = {}
+        self._history = history(self._taken)
+        self._restart = restart
+        self._clock = clock
+        self._most = most_awake()
+        self._trails: dict[str, Trail] = {}
+        self._awake: list[Trail] = []
+        self._asleep: list[Trail] = []
+        self._crowded = False
+        self._next_look = 0.0
+        for path in self._names.given:
+            _see_that_it_can_be_followed(path)
+
+    def inherit(self, orphans: Sequence[Orphan]) -> None:
+        """Go on with files that were open, and have no name any more."""
+        for orphan in orphans:
+            trail = self._trails.get(orphan.path) or self._add(orphan.path)
+            trail.inherit(opened_source(orphan.path, io.FileIO(orphan.descriptor, "rb")))
+
+    def orphans(self) -> list[Orphan]:
+        """The open files that have no name any more: nobody else could open them."""
+        return [
+            Orphan(trail.path, generation.duplicate())
+            for trail in self._trails.values()
+            for generation in trail.generations
+            if generation.removed
+        ]
+
+    def turn(self) -> bool:
+        """Give every file its turn; whether something was sent."""
+        now = self._clock()
+        if now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            self._discover()
+            self._put_to_sleep()
+            self._wake()
+        moved = [trail.step() for trail in list(self._awake)]
+        if self._crowded:
+            self._put_to_sleep()
+            self._wake()
+        return any(moved)
+
+    def _add(self, path: str) -> Trail:
+        trail = Trail(
+            path,
+            self._shipping,
+            self._history,
+            self._taken,
+            given=path in self._names.given,
+            restart=self._restart,
+            clock=self._clock,
+        )
+        self._trails[path] = trail
+        (self._awake if len(self._awake) < self._most else self._asleep).append(trail)
+        return trail
+
+    def _discover(self) -> None:
+        named = self._names.look()
+        for path in named:
+            if path not in self._trails:
+                self._add(path)
+        gone = [path for path in self._trails.keys() - set(named) if self._trails[path].gone]
+        for path in gone:
+            trail = self._trails.pop(path)
+            for trails in (self._awake, self._asleep):
+                if trail in trails:
+                    trails.remove(trail)
+
+    def _wake(self) -> None:
+        stirring = [trail for trail in self._asleep if trail.stirs()]
+        room = max(0, self._most - len(self._awake))
+        self._crowded = len(stirring) > room
+        for trail in stirring[:room]:
+            trail.wake()
+            self._asleep.remove(trail)
+            self._awake.append(trail)
+
+    def _put_to_sleep(self) -> None:
+        """Close those that are quiet: where others wait for their place, at once."""
+        if len(self._trails) <= FEW:
+            return
+        patience = 0.0 if self._crowded else QUIET_SECONDS
+        for trail in [trail for trail in self._awake if trail.idle and trail.quiet_seconds >= patience]:
+            trail.sleep()
+            self._awake.remove(trail)
+            self._asleep.append(trail)
+
+
+def _see_that_it_can_be_followed(path: str) -> None:
+    """Raises `Stop` for what is there and is no file; a name without a file is waited for."""
+    try:
+        check_path(path)
+    except Stop as problem:
+        if not problem.text.endswith("No such file or directory"):
+            raise
