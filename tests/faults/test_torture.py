@@ -40,6 +40,7 @@ def faults(server_directory: Path, tmp_path: Path) -> Iterator[Faults]:
         idle = Service(Ferry(tmp_path), ["--version"])
         writer = Writer(tmp_path / "logs" / "live.jsonl", [], 1.0)
         yield Faults(Site(Cluster(kafka), maria, [broker_way], way), "topic", writer, [idle], (idle, idle))
+        writer.close()
 
 
 def at_once(fault: Fault) -> Event:
