@@ -161,7 +161,7 @@ class Checkpoint:
         """
         self._head = head
         self._write(offset)
-        self._head = b""
+        self._head, self._saved = b"", -1
 
 
 def write_state(path: Path, state: State) -> None:

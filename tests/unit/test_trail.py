@@ -215,6 +215,19 @@ def test_truncated_log_is_read_from_its_start_and_its_copy_from_where_it_was_rea
     assert run.settle() == lines(5, 6, 7)
 
 
+def test_truncated_and_filled_to_the_same_length_the_next_run_goes_on_there(
+    log: Path, start: Callable[..., Run]
+) -> None:
+    append(log, 1, 2)
+    run = start(log)
+    run.settle()
+    run.save()
+    log.write_bytes(text(3, 4))
+    assert run.settle() == lines(3, 4)
+    run.end()
+    assert start(log).settle() == []
+
+
 @pytest.mark.parametrize("new", [[7], [7, 8], [7, 8, 9]], ids=["shorter", "as long", "longer"])
 def test_truncated_log_without_a_copy_is_read_from_its_start(
     log: Path, start: Callable[..., Run], new: list[int]

@@ -188,7 +188,8 @@ class RotatedLog(RuleBasedStateMachine):
                 self.start()
             assert self.run
             self.run.settle()
-            self.run.wait(62)  # so long an empty file at the name is waited for
+            self.run.wait(62)  # so long an empty file at the name is waited with
+            self.run.turn(200)  # and then each of those that came in between has its turns
             self.run.settle()
             self._judge(self.run)
             owed = [line for file in self.written if not file.excused for line in file.lines]
