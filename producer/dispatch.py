@@ -51,7 +51,7 @@ class Dispatch:
 
     def _open(self, path: str, *, follow: bool) -> Shipment:
         with ExitStack() as stack:
-            source = open_source(path, self._manner.stopping)
+            source = (open_source if follow else self._manner.open_input)(path, self._manner.stopping)
             stack.callback(source.close)
             checkpoint, start = self._checkpoint(source, stack)
             read_bytes = READ_BYTES if self._manner.pace.free else PACED_READ_BYTES
@@ -69,6 +69,10 @@ class Dispatch:
             return None, 0
         checkpoint = stack.enter_context(Checkpoint(self._place.folder, source, self._facts.name, self._facts.identity))
         start = 0 if self._place.restart else checkpoint.load()
+        if start and not source.goes_on_at(start):
+            log.warning("%s: it does not go on where its checkpoint stands; it is read from its start", source.name)
+            source.skip_to(0)
+            start = 0
         self.resumed_from.setdefault(source.name, start)
         return checkpoint, start
 

@@ -10,6 +10,7 @@ from producer.pacing import Pace, Window
 from producer.publisher import Publisher
 from producer.sources.blocks import Block
 from producer.sources.reader import Reader
+from producer.sources.streams import Source, open_source
 from terminal import failpoints
 from terminal.failpoints import Place
 
@@ -19,11 +20,13 @@ CHECKPOINT_SECONDS = 1.0
 
 @dataclass
 class Manner:
-    """How lines are sent: which ones, and when."""
+    """How lines are sent: from what, which ones, and when."""
 
     pace: Pace = field(default_factory=Pace)
     window: Window | None = None
     stopping: Callable[[], bool] = field(default=lambda: False)
+    open_input: Callable[[str, Callable[[], bool]], Source] = open_source
+    """Opens what is replayed: a log, or an export to be converted."""
 
 
 class Shipment:
