@@ -26,11 +26,12 @@ DEFAULT_DATABASE = "sqlite:///chat.db"
 @click.argument("files", nargs=-1, required=True, metavar="FILE|-...")
 @settings_options(
     ["database", "database_password_file", "brokers", "topic", "dead_letter_topic", "partitions", "replication_factor",
-     "workers", "on_duplicate", "defer_indexes", "key", "format", "as", "timezone", "date_order", *BATCH_SETTINGS, "librdkafka", "kafka_password_file"],
+     "workers", "on_duplicate", "defer_indexes", "key", "format", "as", "timezone", "date_order", *BATCH_SETTINGS,
+     "librdkafka", "kafka_password_file"],
     database=DEFAULT_DATABASE,
 )  # fmt: skip
 def load(files: tuple[str, ...], **given: Any) -> int:
-    """Load log FILEs (or exports of chat systems, or standard input: -) into a table, from nothing to the last row, and print the account.
+    """Load log FILEs (or exports of chat systems, or standard input: -) into a table, and print the account.
 
     Without --brokers an embedded broker is started for the while. Topic and table are created where they are not there.
     Killed at any moment and run again, the table ends exact: the files are read anew, and what the table has is a
