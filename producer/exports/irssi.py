@@ -19,7 +19,7 @@ _MARK = "--- "
 _TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d))? (.*)", re.ASCII)
 _SAID = re.compile(r"<[ @+%&~!]?([^ >]+)> ?(.*)")
 _DID = re.compile(r" \* (\S+) ?(.*)")
-_NOTICE = re.compile(r"-([^ (:-]+)(?:\([^)]*\)|:[^ ]+)?- (.*)")
+_NOTICE = re.compile(r"-([^ (:!]+)(?:\([^)]*\)|:[^ ]+)?- (.*)")
 _HAPPENED = re.compile(r"-!- (.*)")
 _WHO = re.compile(r"(\S+) (?:\[\S*\] has (?:joined|left|quit)|is now known as|changed the topic)\b")
 _MONTHS = dict(zip("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), range(1, 13), strict=True))  # noqa: SIM905
