@@ -24,7 +24,7 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SCALAR = re.compile(rb'[^ \t\r\n,:"\[\]{}]+(?=[ \t\r\n,:"\[\]{}])')
 _TO_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+[\[\]{}]', re.DOTALL)
 _LAST_SCALAR = re.compile(rb'[^ \t\r\n,:"\[\]{}]+')
-_OPENING = b"{["
+_OPENING = tuple(b"{[")
 _END = -1
 
 T = TypeVar("T")
