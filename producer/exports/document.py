@@ -20,9 +20,10 @@ LONGEST_VALUE = 16 << 20
 """Bytes of one message, or of any string: more is held by no chat, and would be held in memory."""
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_STRING = re.compile(_TEXT, re.DOTALL)
 _SCALAR = re.compile(rb'[^ \t\r\n,:"\[\]{}]+(?=[ \t\r\n,:"\[\]{}])')
-_TO_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+[\[\]{}]', re.DOTALL)
+_TO_BRACKET = re.compile(rb'[^"\[\]{}]*+(?:' + _TEXT + rb'[^"\[\]{}]*+)*+[\[\]{}]', re.DOTALL)
 _LAST_SCALAR = re.compile(rb'[^ \t\r\n,:"\[\]{}]+')
 _OPENING = tuple(b"{[")
 _END = -1

@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from producer.exports.conversion import Conversion, conversion_of, local, zone_of
-from producer.exports.source import ExportSource, check_input, open_input
+from producer.exports.source import FORMATS, ExportSource, check_input, open_input
 from producer.exports.text import LONGEST_LINE, Ids
 from producer.exports.whatsapp import LONGEST_MESSAGE
 from schemas.errors import BadLine, Stop, UsageProblem
 from schemas.message import Row, parse
+from schemas.settings import EXPORT_FORMATS, SETTINGS
 from tests.exports.samples import (
     BAD,
     IRSSI,
@@ -420,3 +421,17 @@ def test_surrogate_halves_and_broken_bytes_stay_as_they_are(tmp_path: Path) -> N
     path = tmp_path / "result.json"
     path.write_bytes(b'{"name":"n","type":"personal_chat","id":1,"messages":[' + half + b"," + broken + b"]}")
     assert converted(path) == ([], [half, broken])
+
+
+# --- documents --------------------------------------------------------------------------------------------------
+
+
+def test_every_format_has_a_section_and_every_setting_stands_in_readme_and_page() -> None:
+    root = Path(__file__).parents[2]
+    page, readme = (root / "docs" / "exports.md").read_text(), (root / "README.md").read_text()
+    sections = {line[3:].lower() for line in page.splitlines() if line.startswith("## ")}
+    assert set(EXPORT_FORMATS) == set(FORMATS) == set(SAMPLES)
+    assert set(EXPORT_FORMATS) <= sections
+    for name in ("format", "as", "timezone", "date_order", "dry_run"):
+        assert f"`{SETTINGS[name].flag}" in page.replace("produce --dry", "`--dry"), name
+        assert SETTINGS[name].flag in readme, name
