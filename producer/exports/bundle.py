@@ -241,10 +241,13 @@ class Tar:
         self.folder = self._file.folder
         self.identity = self._file.identity
         self.size = self._file.size
+        self._names: list[str] | None = None
 
     def names(self) -> list[str]:
-        """See `Bundle`."""
-        return [part.name for part in self.walk(everything)]
+        """See `Bundle`. Asked for the first time it takes a pass over the whole."""
+        if self._names is None:
+            self._names = [part.name for part in self.walk(everything)]
+        return self._names
 
     def walk(self, wanted: Wanted) -> Iterator[Part]:
         """See `Bundle`."""

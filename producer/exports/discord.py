@@ -64,8 +64,9 @@ def wanted(name: str) -> bool:
 
 def convert(bundle: Bundle, how: Conversion) -> Iterator[bytes]:
     """The messages of each document, in its order."""
+    alone = len(bundle.names()) == 1
     for part in bundle.walk(wanted):
-        name = bundle.name if bundle.names() == [part.name] else f"{bundle.name}: {part.name}"
+        name = bundle.name if alone else f"{bundle.name}: {part.name}"
         document = Document(part.stream, name)
         yield from _channel(document, name, how)
         document.finish()

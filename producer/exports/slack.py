@@ -53,7 +53,7 @@ class _Attachment(msgspec.Struct):
 class _Message(msgspec.Struct):
     ts: str
     type: str = "message"
-    subtype: str = ""
+    subtype: str | None = None
     user: str | None = None
     username: str | None = None
     bot_id: str | None = None
@@ -105,7 +105,7 @@ def _message(element: bytes, site: str, channel: str, users: dict[str, str], how
         return as_it_is(element)
     sender = users.get(message.user or "") or message.username or message.user or message.bot_id or ""
     identity = f"{how.network or NETWORK}/{channel}/{message.ts}"
-    kind: Kind = "message" if message.subtype in MESSAGES else "status"
+    kind: Kind = "message" if (message.subtype or "") in MESSAGES else "status"
     return line(identity, sender, kind, site, message.ts, _said(message))
 
 

@@ -59,6 +59,9 @@ GROWING = ("irssi", "weechat")
 """Logs that only ever grow at their end: one that grew is gone on with. Of the others a new version is another
 export, which is sent whole."""
 
+WHOLES = ("slack", "zulip")
+"""Exports that mean nothing without their lists of users and channels."""
+
 EDITION = 1
 """To be raised whenever a conversion comes to make other lines: an offset in the old ones means nothing in the new."""
 
@@ -166,6 +169,11 @@ def open_input(path: str, stopping: Callable[[], bool], how: Conversion) -> Sour
             closes.callback(source.close)
         bundle, head = _bundle(path, source)
         found = _format(bundle, head, how)
+        if found and found.format in WHOLES and isinstance(bundle, SingleFile):
+            raise Stop(
+                f"{bundle.name} is one file: a {found.format} export is a folder or an archive",
+                "Name the whole of it: its other files tell who and where",
+            )
         if found is None and isinstance(bundle, SingleFile):
             closes.pop_all()
             assert source is not None

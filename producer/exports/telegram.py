@@ -30,14 +30,16 @@ class _Entity(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
+    """Ids of users are numbers in exports of old versions."""
+
     id: int
     type: str
     date: str = ""
     date_unixtime: str = ""
     sender: str | None = msgspec.field(name="from", default=None)
-    from_id: str | None = None
+    from_id: str | int | None = None
     actor: str | None = None
-    actor_id: str | None = None
+    actor_id: str | int | None = None
     action: str = ""
     text: str | list[str | _Entity] = ""
     photo: str | None = None
@@ -120,9 +122,9 @@ def _message(element: bytes, chat: _Chat, how: Conversion) -> bytes:
     site = how.site(NETWORK, chat.name or str(chat.id))
     identity = f"{how.network or NETWORK}/{chat.id}/{message.id}"
     if message.type == "message":
-        return line(identity, message.sender or message.from_id or "", "message", site, moment, _said(message))
+        return line(identity, message.sender or str(message.from_id or ""), "message", site, moment, _said(message))
     if message.type == "service":
-        sender = message.actor or message.actor_id or message.sender or ""
+        sender = message.actor or str(message.actor_id or "")
         return line(identity, sender, "status", site, moment, happened)
     return as_it_is(element)
 

@@ -28,7 +28,7 @@ HEAD = re.compile(
 )
 """How a message begins: `31/12/2021, 23:59 - `, `12/31/21, 11:59 PM - `, `[31.12.21, 23:59:59] ` and the like."""
 
-_SENDER = re.compile(r"([^:]{1,200}): ?(.*)", re.DOTALL)
+_SENDER = re.compile(r"(.{1,200}?):(?:[ \n](.*))?", re.DOTALL)
 _CHAT = re.compile(r"WhatsApp Chat (?:with|-) (.+)")
 _QUOTES = (("\u201c", "\u201d"), ("\u00ab", "\u00bb"), ("\u201e", "\u201c"))
 
@@ -167,7 +167,7 @@ def saying_of(rest: str) -> tuple[str, Kind, str]:
     said = _SENDER.fullmatch(rest)
     if not said or "\n" in said[1] or _within_quotation(said[1]):
         return "", "status", rest
-    return said[1].strip(MARKS), "message", said[2].strip(MARKS)
+    return said[1].strip(MARKS), "message", (said[2] or "").strip(MARKS)
 
 
 def _within_quotation(text: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from producer.exports.conversion import Conversion, conversion_of, local, zone_of
 from producer.exports.source import FORMATS, ExportSource, check_input, open_input
 from producer.exports.text import LONGEST_LINE, Ids
-from producer.exports.whatsapp import LONGEST_MESSAGE
+from producer.exports.whatsapp import LONGEST_MESSAGE, saying_of
 from schemas.errors import BadLine, Stop, UsageProblem
 from schemas.message import Row, parse
 from schemas.settings import EXPORT_FORMATS, SETTINGS
@@ -131,6 +131,12 @@ def test_slack_zip_with_a_folder_at_its_top_becomes_the_same(tmp_path: Path) -> 
     assert text_of(zipped(folder, top="workspace/")) == text_of(folder)
 
 
+def test_one_file_of_a_slack_export_stops(tmp_path: Path) -> None:
+    day = slack_folder(tmp_path) / "general" / "2024-05-01.json"
+    with pytest.raises(Stop, match="a slack export is a folder or an archive"):
+        text_of(day, Conversion(format="slack"))
+
+
 def test_slack_list_that_is_none_stops_with_its_name(tmp_path: Path) -> None:
     folder = slack_folder(tmp_path)
     (folder / "users.json").write_text('[{"name": "no id"}]')
@@ -150,6 +156,14 @@ def test_other_json_taken_for_discord_stops_with_its_name(tmp_path: Path) -> Non
     (tmp_path / "other.json").write_text('{"a": 1}')
     with pytest.raises(Stop, match=r"other\.json is no JSON of DiscordChatExporter"):
         text_of(tmp_path)
+
+
+def test_telegram_of_an_old_version_has_numbers_for_users(tmp_path: Path) -> None:
+    said = b'{"id":1,"type":"message","date":"2018-09-01T10:00:00","from_id":4711,"text":"hi"}'
+    path = tmp_path / "result.json"
+    path.write_bytes(b'{"name":null,"type":"personal_chat","id":9876543210,"messages":[' + said + b"]}")
+    row = ("telegram/9876543210/1", "4711", "message", "telegram/9876543210", "2018-09-01 10:00:00.000000", "hi")
+    assert converted(path) == ([row], [])
 
 
 def test_account_of_telegram_has_all_its_chats_with_the_ids_of_a_single_one(tmp_path: Path) -> None:
@@ -240,6 +254,24 @@ def test_chat_of_an_iphone_is_named_like_its_zip(tmp_path: Path) -> None:
     (folder / "_chat.txt").write_text("[31.12.24, 23:59:58] Ann: hello\n")
     for path in (folder, folder / "_chat.txt", zipped(folder)):
         assert [row[3] for row in converted(path)[0]] == ["whatsapp/Plans"]
+
+
+@pytest.mark.parametrize(
+    ("rest", "saying"),
+    [
+        ("Ann: hello: all", ("Ann", "message", "hello: all")),
+        ("Ann:", ("Ann", "message", "")),
+        ("Ann:work: hi", ("Ann:work", "message", "hi")),
+        ("Ann: ", ("Ann", "message", "")),
+        ("Ann set the meeting for 10:30", ("", "status", "Ann set the meeting for 10:30")),
+        ("Ann renamed it \u201ca: b\u201d", ("", "status", "Ann renamed it \u201ca: b\u201d")),
+        ('"Nan" Lee: hi', ('"Nan" Lee', "message", "hi")),
+        ("\u200e~ Ann: \u200eimage omitted", ("~ Ann", "message", "image omitted")),
+        ("Ann left\nnothing: here", ("", "status", "Ann left\nnothing: here")),
+    ],
+)
+def test_sender_is_told_from_what_happened(rest: str, saying: tuple[str, str, str]) -> None:
+    assert saying_of(rest) == saying
 
 
 def test_message_larger_than_whatsapp_takes_stays_lines_as_they_are(tmp_path: Path) -> None:
