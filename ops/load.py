@@ -15,7 +15,7 @@ from ops.broker import embedded_broker
 from ops.dead_letter_file import keep_dead_letters
 from ops.loading import Load
 from producer.exports.conversion import conversion_of
-from producer.exports.source import check_input
+from producer.exports.opening import check_input
 from terminal.command import FerryCommand, emit_json, required, say, settings_options
 from terminal.signals import Interruption
 

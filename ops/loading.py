@@ -25,7 +25,7 @@ from producer.client import producer_settings
 from producer.delivery import Address
 from producer.dispatch import Dispatch
 from producer.exports.conversion import conversion_of
-from producer.exports.source import open_input, size_of
+from producer.exports.opening import open_input, size_of
 from producer.shipment import Manner
 from schemas.errors import Stop
 from schemas.kafka import Settings

@@ -13,7 +13,7 @@ from producer.delivery import Address, Delivery
 from producer.dispatch import CheckpointPlace, Dispatch
 from producer.dry_run import dry_run
 from producer.exports.conversion import Conversion, conversion_of
-from producer.exports.source import PLAIN, open_input, size_of
+from producer.exports.opening import PLAIN, open_input, size_of
 from producer.pacing import Pace, Window, parse_moment
 from producer.shipment import Manner
 from producer.sources.streams import STANDARD_INPUT

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 
 from producer.exports.conversion import Conversion
-from producer.exports.source import open_input
+from producer.exports.opening import open_input
 from producer.pacing import Window
 from producer.sources.blocks import Block
 from producer.sources.reader import READ_BYTES, Reader

@@ -8,7 +8,7 @@ import pytest
 
 from producer.checkpoint import Checkpoint
 from producer.exports.conversion import Conversion
-from producer.exports.source import open_input
+from producer.exports.opening import open_input
 from producer.sources.reader import Reader
 from producer.sources.streams import Source
 from schemas.errors import Stop

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from producer.exports.conversion import Conversion, conversion_of, local, zone_of
-from producer.exports.source import FORMATS, ExportSource, check_input, open_input
+from producer.exports.opening import check_input, open_input
+from producer.exports.source import FORMATS, ExportSource
 from producer.exports.text import LONGEST_LINE, Ids
 from producer.exports.whatsapp import LONGEST_MESSAGE, saying_of
 from schemas.errors import BadLine, Stop, UsageProblem
