@@ -3,7 +3,7 @@
 import io
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import PurePosixPath
 from typing import cast
@@ -34,7 +34,7 @@ class Zip:
         """See `Bundle`."""
         return [text_of(part.filename) for part in self._parts]
 
-    def walk(self, wanted: Wanted) -> Iterator[Part]:
+    def walk(self, wanted: Wanted) -> Generator[Part, None, None]:
         """See `Bundle`."""
         for part in self._parts:
             if wanted(text_of(part.filename)):
@@ -93,7 +93,7 @@ class Tar:
             self._names = [part.name for part in self.walk(everything)]
         return self._names
 
-    def walk(self, wanted: Wanted) -> Iterator[Part]:
+    def walk(self, wanted: Wanted) -> Generator[Part, None, None]:
         """See `Bundle`."""
         for _, stream in self._file.walk(everything):
             try:

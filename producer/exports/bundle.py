@@ -5,7 +5,7 @@ Nothing is unpacked to the disk, and no part is held in memory.
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import PurePosixPath
 from typing import NamedTuple, Protocol
@@ -39,7 +39,7 @@ class Bundle(Protocol):
         """What is in it."""
         ...
 
-    def walk(self, wanted: Wanted) -> Iterator[Part]:
+    def walk(self, wanted: Wanted) -> Generator[Part, None, None]:
         """The parts whose name is wanted, each open until the next; always in the same order.
 
         Raises `Stop` for what cannot be read.
@@ -95,7 +95,7 @@ class SingleFile:
         """See `Bundle`."""
         return [_base(self._path)]
 
-    def walk(self, wanted: Wanted) -> Iterator[Part]:
+    def walk(self, wanted: Wanted) -> Generator[Part, None, None]:
         """See `Bundle`."""
         del wanted
         source = open_source(self._path, _never)
@@ -151,7 +151,7 @@ class Folder:
         """See `Bundle`."""
         return [text_of(name) for name in self._files]
 
-    def walk(self, wanted: Wanted) -> Iterator[Part]:
+    def walk(self, wanted: Wanted) -> Generator[Part, None, None]:
         """See `Bundle`."""
         done = 0
         for name, status in self._files.items():

@@ -2,7 +2,8 @@
 all else are JSON lines."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -114,12 +115,10 @@ def by_parts(bundle: Bundle) -> Found | None:
     found = by_names(bundle.names())
     if found:
         return found
-    return next(_of_parts(bundle), None)
-
-
-def _of_parts(bundle: Bundle) -> Iterator[Found]:
     candidates = [name for name in bundle.names() if name.endswith(_CANDIDATES)][:LOOKED_AT]
-    for part in bundle.walk(set(candidates).__contains__):
-        found = by_head(part.stream.read(HEAD_BYTES))
-        if found:
-            yield Found(found.format, f"in {part.name}, {found.reason}")
+    with closing(bundle.walk(set(candidates).__contains__)) as parts:
+        for part in parts:
+            found = by_head(part.stream.read(HEAD_BYTES))
+            if found:
+                return Found(found.format, f"in {part.name}, {found.reason}")
+    return None

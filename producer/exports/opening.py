@@ -52,15 +52,20 @@ def open_input(path: str, stopping: Callable[[], bool], how: Conversion) -> Sour
             assert source is not None
             return source
         if found is None:
-            raise Stop(f"{bundle.name} holds no export that is known", "Name the files in it, or say --format")
+            what = "is a directory that holds" if isinstance(bundle, Folder) else "holds"
+            raise Stop(f"{bundle.name} {what} no known export", "Name the files in it, for example with a glob")
         if not isinstance(bundle, SingleFile) and not any(map(FORMATS[found.format].wanted, bundle.names())):
             raise Stop(f"{bundle.name} holds nothing that a {found.format} export has", "Name the files themselves")
-        return ExportSource(bundle, found, closes.pop_all())
+        export = ExportSource(bundle, found)
+        export.closes = closes.pop_all()
+        return export
 
 
 def check_input(path: str, how: Conversion) -> None:
     """See that `path` can be read as what it should be. Raises `Stop` where it is not, before any work is begun."""
-    if how.format == "jsonl" or not _is_folder(path):
+    if how.format != "jsonl" and _is_folder(path):
+        open_input(path, lambda: False, how).close()
+    else:
         check_path(path)
 
 

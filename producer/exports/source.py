@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -60,12 +60,14 @@ SKIP_BYTES = 1 << 20
 class ExportSource(Source):
     """The lines that an export is converted to, one after the other, from its start whenever it is wound."""
 
-    def __init__(self, bundle: Bundle, how: Conversion, closes: ExitStack) -> None:
+    def __init__(self, bundle: Bundle, how: Conversion) -> None:
+        """Raises `Stop` for a log whose first bytes cannot be read."""
         super().__init__(bundle.name, io.RawIOBase(), bundle.identity, bundle.size, b"")
         self.compression = how.format
         self._bundle = bundle
         self._how = how
-        self._closes = closes
+        self.closes = ExitStack()
+        """What is closed with it."""
         self._start_over()
         self._seal = self._make_seal()
 
@@ -88,9 +90,8 @@ class ExportSource(Source):
         return self._how.format in GROWING and isinstance(self._bundle, SingleFile)
 
     def _first_bytes(self) -> bytes:
-        for part in self._bundle.walk(bool):
-            return part.stream.read(HEAD_BYTES)
-        return b""
+        with closing(self._bundle.walk(bool)) as parts:
+            return b"".join(part.stream.read(HEAD_BYTES) for part in parts)
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes of the converted text; `b""` where nothing is left.
@@ -136,4 +137,4 @@ class ExportSource(Source):
     def close(self) -> None:
         """Close all that is open."""
         self._lines.close()  # type: ignore[attr-defined] # they are generators
-        self._closes.close()
+        self.closes.close()

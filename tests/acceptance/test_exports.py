@@ -139,7 +139,7 @@ def test_wrong_use_is_one_line_that_names_the_next_step(
 def test_folder_without_an_export_is_one_line(ferry: Ferry, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ended = ferry.run("produce", "--dry-run", tmp_path / "empty", check=1)
-    assert "holds no export that is known. Name the files in it, or say --format" in ended.error
+    assert "empty is a directory that holds no known export. Name the files in it" in ended.error
 
 
 def test_zone_tells_when_an_irc_log_was_written(ferry: Ferry, tmp_path: Path) -> None:

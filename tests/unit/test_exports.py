@@ -405,7 +405,7 @@ def test_jsonl_takes_an_export_as_it_is(tmp_path: Path) -> None:
 
 def test_folder_without_an_export_stops(tmp_path: Path) -> None:
     (tmp_path / "chat.jsonl").write_text("{}\n")
-    with pytest.raises(Stop, match="holds no export that is known"):
+    with pytest.raises(Stop, match="is a directory that holds no known export"):
         text_of(tmp_path)
     with pytest.raises(Stop, match="holds nothing that a slack export has"):
         text_of(tmp_path, Conversion(format="slack"))
