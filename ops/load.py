@@ -14,7 +14,8 @@ from ops.account import sentences
 from ops.broker import embedded_broker
 from ops.dead_letter_file import keep_dead_letters
 from ops.loading import Load
-from producer.sources.streams import check_path
+from producer.exports.conversion import conversion_of
+from producer.exports.opening import check_input
 from terminal.command import FerryCommand, emit_json, required, say, settings_options
 from terminal.signals import Interruption
 
@@ -25,19 +26,21 @@ DEFAULT_DATABASE = "sqlite:///chat.db"
 @click.argument("files", nargs=-1, required=True, metavar="FILE|-...")
 @settings_options(
     ["database", "database_password_file", "brokers", "topic", "dead_letter_topic", "partitions", "replication_factor",
-     "workers", "on_duplicate", "defer_indexes", "key", *BATCH_SETTINGS, "librdkafka", "kafka_password_file"],
+     "workers", "on_duplicate", "defer_indexes", "key", "format", "as", "timezone", "date_order", *BATCH_SETTINGS,
+     "librdkafka", "kafka_password_file"],
     database=DEFAULT_DATABASE,
 )  # fmt: skip
 def load(files: tuple[str, ...], **given: Any) -> int:
-    """Load log FILEs (or standard input: -) into a table, from nothing to the last row, and print the account.
+    """Load log FILEs (or exports of chat systems, or standard input: -) into a table, and print the account.
 
     Without --brokers an embedded broker is started for the while. Topic and table are created where they are not there.
     Killed at any moment and run again, the table ends exact: the files are read anew, and what the table has is a
     repeat. With --brokers, the topic should have no other producer meanwhile: the account counts what passes on it.
     """
     interruption = Interruption().listen()
+    how = conversion_of(given)
     for file in files:
-        check_path(file)
+        check_input(file, how)
     prepare_workers()
     embedded = not given["brokers"] or not required("brokers", given["brokers"])
     with embedded_broker() if embedded else nullcontext(given["brokers"]) as brokers:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from consumer.client import TopicView, consumer_settings
@@ -24,8 +24,9 @@ from ops.topics import create_topics
 from producer.client import producer_settings
 from producer.delivery import Address
 from producer.dispatch import Dispatch
+from producer.exports.conversion import conversion_of
+from producer.exports.opening import open_input, size_of
 from producer.shipment import Manner
-from producer.sources.streams import STANDARD_INPUT
 from schemas.errors import ClientEnded, Stop
 from schemas.kafka import Settings
 from schemas.reports import BatchDone, Committed, WorkerOrder
@@ -79,7 +80,7 @@ class Load:
 
         Raises `Stop` where they do not answer, or refuse.
         """
-        size = sum(Path(file).stat().st_size for file in self._files if file != STANDARD_INPUT)
+        size = sum(map(size_of, self._files))
         if size > EMBEDDED_WARN_BYTES and not self._given["brokers"]:
             log.warning(
                 "The embedded broker holds all lines in memory, compressed (half of their %.1f GB or more): a real "
@@ -110,7 +111,8 @@ class Load:
         view.close()
         address = Address(self.producer_settings, self.topic, self.dead, self._given["key"])
         publisher, facts = address.open(self.manifest.settled)
-        self._dispatch = Dispatch(publisher, facts, Manner(stopping=self._stopping), place=None)
+        manner = Manner(stopping=self._stopping, open_input=partial(open_input, how=conversion_of(self._given)))
+        self._dispatch = Dispatch(publisher, facts, manner, place=None)
         self._references: Callable[[], int] = lambda: publisher.references
         thread = threading.Thread(target=self._produce, name="producer")
         thread.start()

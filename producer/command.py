@@ -2,7 +2,7 @@
 
 import logging
 import time
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import click
@@ -11,6 +11,9 @@ from producer.checkpoint import default_folder
 from producer.client import producer_settings
 from producer.delivery import Address, Delivery
 from producer.dispatch import CheckpointPlace, Dispatch
+from producer.dry_run import dry_run
+from producer.exports.conversion import Conversion, conversion_of
+from producer.exports.opening import PLAIN, open_input, size_of
 from producer.pacing import Pace, Window, parse_moment
 from producer.shipment import Manner
 from producer.sources.streams import STANDARD_INPUT
@@ -31,22 +34,27 @@ FILES_TO_NAME = 20
 @click.argument("files", nargs=-1, required=True, metavar="FILE|-...")
 @settings_options(
     ["brokers", "topic", "dead_letter_topic", "state", "restart", "key", "follow", "speed", "rate", "from", "until",
-     "librdkafka", "kafka_password_file"]
+     "format", "as", "timezone", "date_order", "dry_run", "librdkafka", "kafka_password_file"]
 )  # fmt: skip
 def produce(files: tuple[str, ...], **given: Any) -> int:
     """Publish each line of the log FILEs (or of standard input: -) to a topic.
 
-    Files may be compressed with gzip, zstd, xz or bzip2. A run that was killed goes on, when it is started again, from
-    the last byte that Kafka acknowledged. With --follow a FILE may be a folder or a quoted glob, and it may come later.
+    Files may be compressed with gzip, zstd, xz or bzip2. Exports of chat systems (files, folders, zips) become lines on
+    the way: see --format. A run that was killed goes on, when it is started again, from
+    the last byte that Kafka acknowledged. With --follow a FILE may be a folder or a quoted glob, and it may come
+    later.
     """
     interruption = Interruption().listen()
+    how = _conversion(given)
+    window = _window(given)
+    if given["dry_run"]:
+        return dry_run(files, how, window, interruption, as_json=given["json"])
     brokers = required("brokers", given["brokers"])
     password = secret("CHATFERRY_KAFKA_PASSWORD", given["kafka_password_file"], environment())
     settings = producer_settings(brokers, pass_through(given["librdkafka"]), password)
-    window = _window(given)
     topic = given["topic"]
     address = Address(settings, topic, dead_letters_of(topic, given["dead_letter_topic"]), given["key"])
-    manner = Manner(window=window, stopping=interruption.__bool__)
+    manner = Manner(window=window, stopping=interruption.__bool__, open_input=partial(open_input, how=how))
     place = CheckpointPlace(given["state"] or default_folder(), given["restart"])
     delivery = Delivery(address, manner, place)
     manner.pace = _pace(given, delivery, interruption)
@@ -60,6 +68,18 @@ def produce(files: tuple[str, ...], **given: Any) -> int:
     if interruption:
         _say_how_to_resume(delivery.dispatch)
     return interruption.exit_status or (1 if left else 0)
+
+
+def _conversion(given: dict[str, Any]) -> Conversion:
+    how = conversion_of(given)
+    if given["follow"] and how.format not in PLAIN:
+        raise UsageProblem(
+            f"--format {how.format} cannot be followed: an export is converted as a whole",
+            "Leave --follow out, and run again when the export is a new one: what the table has is a repeat",
+        )
+    if given["follow"] and given["dry_run"]:
+        raise UsageProblem("--dry-run looks at what is there, --follow at what is to come", "Leave one of them out")
+    return how
 
 
 def _window(given: dict[str, Any]) -> Window | None:
@@ -82,7 +102,7 @@ def _pace(given: dict[str, Any], delivery: Delivery, interruption: Interruption)
 def _run(delivery: Delivery, files: tuple[str, ...], given: dict[str, Any]) -> int:
     """Send the files; returns how many records stayed without an acknowledgement."""
     known = not given["follow"] and STANDARD_INPUT not in files
-    total = sum(Path(file).stat().st_size for file in files if Path(file).is_file()) if known else None
+    total = sum(map(size_of, files)) if known else None
     with Meter("produce", total=total, in_bytes=True, quiet=given["quiet"] or given["json"]) as meter:
 
         def progress() -> None:

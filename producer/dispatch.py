@@ -17,7 +17,7 @@ from producer.logbook import Logbook
 from producer.publisher import Publisher
 from producer.shipment import Manner, Shipment
 from producer.sources.reader import PACED_READ_BYTES, READ_BYTES, Reader
-from producer.sources.streams import STANDARD_INPUT, Identity, Source, open_source
+from producer.sources.streams import STANDARD_INPUT, Identity, Source
 from producer.state import place_of
 from producer.topic import TopicFacts
 from schemas.errors import ClientEnded, Stop, UsageProblem
@@ -60,7 +60,7 @@ class Dispatch:
         """Bytes of the sources that are read to their end: for a progress bar."""
 
     def _open(self, path: str) -> Shipment:
-        source = open_source(path, self._manner.stopping)
+        source = self._manner.open_input(path, self._manner.stopping)
         try:
             return self._ship(source, place_of(path), follow=False)
         except BaseException:
@@ -87,6 +87,10 @@ class Dispatch:
         begins_anew = self._place.restart and place not in self._begun
         self._begun.add(place)
         start = 0 if begins_anew else checkpoint.load()
+        if start and not source.goes_on_at(start):
+            log.warning("%s: it does not go on where its checkpoint stands; it is read from its start", source.name)
+            source.skip_to(0)
+            start = 0
         self.resumed_from.setdefault(source.name, start)
         return checkpoint, start
 

@@ -10,6 +10,7 @@ from producer.pacing import Pace, Window
 from producer.publisher import Publisher
 from producer.sources.blocks import Block
 from producer.sources.reader import Reader
+from producer.sources.streams import Source, open_source
 from schemas.errors import ClientEnded
 from schemas.topics import Oversize
 from terminal import failpoints
@@ -21,13 +22,16 @@ CHECKPOINT_SECONDS = 1.0
 
 @dataclass
 class Manner:
-    """How lines are sent: which ones, and when."""
+    """How lines are sent: from what, which ones, and when."""
 
     pace: Pace = field(default_factory=Pace)
     window: Window | None = None
     stopping: Callable[[], bool] = field(default=lambda: False)
     longest_now: Callable[[], int] = field(default=lambda: 0)
     """Asks for the longest line in bytes that the topic takes now."""
+
+    open_input: Callable[[str, Callable[[], bool]], Source] = open_source
+    """Opens what is replayed: a log, or an export to be converted."""
 
 
 class Shipment:

@@ -15,6 +15,9 @@ from typing import Any
 from schemas.errors import UsageProblem
 from schemas.topics import DEFAULT_GROUP, DEFAULT_PARTITIONS, DEFAULT_TOPIC
 
+EXPORT_FORMATS = ("slack", "discord", "telegram", "whatsapp", "irssi", "weechat", "zulip", "mattermost")
+"""Exports of chat systems that can be read as they are."""
+
 ENVIRONMENT_PREFIX = "CHATFERRY_"
 DEFAULT_FILE = "chatferry.toml"
 
@@ -94,6 +97,20 @@ SETTINGS: dict[str, Setting] = {
         Setting("rate", "At most N lines a second.", kind=float, minimum=1e-3, metavar="N"),
         Setting("from", "Only lines from this moment on: ISO 8601 (UTC) or Unix seconds.", metavar="TIME"),
         Setting("until", "Only lines before this moment.", metavar="TIME"),
+        Setting(
+            "format",
+            "What the files are: JSON lines, or the export of a chat system. auto: seen from their first bytes.",
+            "auto",
+            choices=("auto", "jsonl", *EXPORT_FORMATS),
+        ),
+        Setting("as", "Network of an export, the part of its sites before the channel.", metavar="NAME"),
+        Setting("timezone", "Where an export's times without a zone were written.", "UTC", metavar="ZONE"),
+        Setting(
+            "date_order",
+            "Order of day, month and year in WhatsApp's dates, where they do not tell it themselves.",
+            choices=("dmy", "mdy", "ymd"),
+        ),
+        Setting("dry_run", "Print the lines that would be sent, and send nothing; needs no broker.", False, bool),
         # the consumer
         Setting("group", "The consumer group.", DEFAULT_GROUP),
         Setting(

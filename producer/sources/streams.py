@@ -189,6 +189,10 @@ class Source:
         self._stream = self._opener(cast("BinaryIO", self.raw))
         self.skip_to(offset)
 
+    def goes_on_at(self, _offset: int) -> bool:
+        """Whether a line ends before this offset, where that cannot be seen in the file itself."""
+        return True
+
     def head(self, length: int = HEAD_BYTES) -> bytes:
         """The first bytes of the file as it lies on the disk."""
         return os.pread(self.raw.fileno(), length, 0)

@@ -38,7 +38,7 @@ def test_setting_is_declared_whole(setting: Setting) -> None:
     default: Any = setting.default
     assert setting.minimum is None or default is None or default >= setting.minimum
     assert default is None or isinstance(default, setting.kind)
-    assert not setting.choices or default in setting.choices
+    assert not setting.choices or default is None or default in setting.choices
 
 
 # --- the file -----------------------------------------------------------------------------------------------

@@ -1,0 +1,106 @@
+"""`--dry-run`: what would be sent, on standard output instead of a topic."""
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+
+from producer.exports.conversion import Conversion
+from producer.exports.opening import open_input
+from producer.pacing import Window
+from producer.sources.blocks import Block
+from producer.sources.reader import READ_BYTES, Reader
+from schemas.errors import BadLine
+from schemas.message import parse, parse_lines
+from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD
+from terminal.command import emit_json, say
+from terminal.logs import printable
+from terminal.signals import Interruption
+
+log = logging.getLogger(__name__)
+
+LIMIT = KAFKA_DEFAULT_MAX_MESSAGE_BYTES - RECORD_OVERHEAD
+"""Bytes of a line that a topic of Kafka's defaults takes: no broker is asked."""
+
+
+@dataclass
+class Findings:
+    """What a dry run found. `bad` of the `messages` would become dead letters, and so would a reference to each of the
+    `oversize` lines."""
+
+    lines: int = 0
+    blank: int = 0
+    messages: int = 0
+    bad: int = 0
+    oversize: int = 0
+    outside_window: int = 0
+
+
+def dry_run(
+    files: Sequence[str], how: Conversion, window: Window | None, interruption: Interruption, *, as_json: bool
+) -> int:
+    """Print every line that a run from the start would send, or the account alone; returns the exit status.
+
+    Checkpoints are neither read nor written. Raises `Stop` as a run would.
+    """
+    started = time.monotonic()
+    findings = Findings()
+    for path in dict.fromkeys(files):
+        with closing(open_input(path, interruption.__bool__, how)) as source:
+            reader = Reader(source, limit=LIMIT, read_bytes=READ_BYTES)
+            while not interruption and (block := reader.next_block() or reader.last_block()):
+                lines = _look(block, source.name, window, findings)
+                if not as_json:
+                    _print(lines)
+    if as_json:
+        emit_json({"dry_run": True, **asdict(findings), "seconds": round(time.monotonic() - started, 3)})
+    else:
+        say(_sentence(findings), err=True)
+    return interruption.exit_status
+
+
+def _look(block: Block, name: str, window: Window | None, findings: Findings) -> list[bytes]:
+    """The lines of the block that would be sent."""
+    lines = [line for line in block.lines if window is None or window.wanted(line)]
+    findings.lines += block.total
+    findings.blank += block.blank
+    findings.messages += len(lines)
+    findings.bad += _count_bad(lines)
+    findings.oversize += len(block.oversize)
+    findings.outside_window += len(block.lines) - len(lines)
+    for line in block.oversize:
+        log.warning("%s: the line at byte %d has %d bytes: a reference would be sent", name, line.offset, line.length)
+    return lines
+
+
+def _count_bad(lines: list[bytes]) -> int:
+    return 0 if not lines or parse_lines(lines) is not None else sum(map(_is_bad, lines))
+
+
+def _is_bad(line: bytes) -> bool:
+    try:
+        parse(line)
+    except BadLine:
+        return True
+    return False
+
+
+def _print(lines: list[bytes]) -> None:
+    """Bytes as they are, but for a terminal, which must not obey them."""
+    if sys.stdout.isatty():
+        for line in lines:
+            say(printable(line.decode("utf-8", "backslashreplace")))
+    elif lines:
+        sys.stdout.buffer.write(b"\n".join(lines) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _sentence(findings: Findings) -> str:
+    parts = [f"{findings.messages:,} of {findings.lines:,} lines would be sent", f"{findings.bad:,} of them bad"]
+    if findings.oversize:
+        parts.append(f"{findings.oversize:,} too large for a topic of Kafka's defaults")
+    if findings.outside_window:
+        parts.append(f"{findings.outside_window:,} outside the time window")
+    return f"{', '.join(parts)}; nothing was sent"
