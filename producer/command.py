@@ -1,7 +1,10 @@
 """`chatferry produce`: log files onto a topic."""
 
 import logging
+import math
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +12,18 @@ import click
 
 from producer.checkpoint import default_folder
 from producer.client import producer_settings
+from producer.controls import Controls
 from producer.delivery import Address, Delivery
 from producer.dispatch import CheckpointPlace, Dispatch
+from producer.looping import Loop
 from producer.pacing import Pace, Window, parse_moment
 from producer.shipment import Manner
 from producer.sources.streams import STANDARD_INPUT
+from schemas.errors import UsageProblem
 from schemas.settings import pass_through, secret
 from schemas.topics import dead_letters_of
 from terminal.command import FerryCommand, emit_json, environment, required, say, settings_options
 from terminal.progress import Meter
-from terminal.signals import Interruption
 
 log = logging.getLogger(__name__)
 
@@ -26,36 +31,37 @@ log = logging.getLogger(__name__)
 @click.command(cls=FerryCommand, name="produce")
 @click.argument("files", nargs=-1, required=True, metavar="FILE|-...")
 @settings_options(
-    ["brokers", "topic", "dead_letter_topic", "state", "restart", "key", "follow", "speed", "rate", "from", "until",
-     "librdkafka", "kafka_password_file"]
+    ["brokers", "topic", "dead_letter_topic", "state", "restart", "key", "follow", "speed", "catch_up", "rate", "from",
+     "until", "loop", "rounds", "librdkafka", "kafka_password_file"]
 )  # fmt: skip
 def produce(files: tuple[str, ...], **given: Any) -> int:
     """Publish each line of the log FILEs (or of standard input: -) to a topic.
 
     Files may be compressed with gzip, zstd, xz or bzip2. A run that was killed goes on, when it is started again, from
-    the last byte that Kafka acknowledged.
+    the last byte that Kafka acknowledged. SIGUSR1 pauses it and lets it go on, and so do the space bar and p on a
+    terminal.
     """
-    interruption = Interruption().listen()
+    controls = Controls(keyboard=STANDARD_INPUT not in files)
     brokers = required("brokers", given["brokers"])
     password = secret("CHATFERRY_KAFKA_PASSWORD", given["kafka_password_file"], environment())
     settings = producer_settings(brokers, pass_through(given["librdkafka"]), password)
-    window = _window(given)
     topic = given["topic"]
     address = Address(settings, topic, dead_letters_of(topic, given["dead_letter_topic"]), given["key"])
-    manner = Manner(window=window, stopping=interruption.__bool__)
-    place = CheckpointPlace(given["state"] or default_folder(), given["restart"])
+    manner = Manner(window=_window(given), stopping=controls.interruption.__bool__, loop=_loop(files, given))
+    place = None if manner.loop else CheckpointPlace(given["state"] or default_folder(), given["restart"])
     delivery = Delivery(address, manner, place)
-    manner.pace = _pace(given, delivery, interruption)
     started = time.monotonic()
-    left = _run(delivery, files, given)
-    account = _account(delivery, left, time.monotonic() - started)
+    with controls.keyboard, ThreadPoolExecutor(1, "checkpoints") as scribe:
+        manner.scribe = scribe if given["speed"] is not None else None
+        left = _run(delivery, manner, files, given, controls)
+    account = _account(delivery, manner, left, time.monotonic() - started)
     if given["json"]:
         emit_json(account)
     else:
         say(_sentence(account, topic))
-    if interruption:
-        _say_how_to_resume(delivery.dispatch)
-    return interruption.exit_status or (1 if left else 0)
+    if controls.interruption:
+        _say_how_to_resume(delivery.dispatch, manner)
+    return controls.interruption.exit_status or (1 if left else 0)
 
 
 def _window(given: dict[str, Any]) -> Window | None:
@@ -63,29 +69,63 @@ def _window(given: dict[str, Any]) -> Window | None:
     return None if start is None and end is None else Window(start, end)
 
 
-def _pace(given: dict[str, Any], delivery: Delivery, interruption: Interruption) -> Pace:
-    def wait(seconds: float) -> bool:
-        until = time.monotonic() + seconds
-        while not interruption and (left := until - time.monotonic()) > 0:
-            delivery.serve(min(left, 0.2))
-        return not interruption
+def _loop(files: tuple[str, ...], given: dict[str, Any]) -> Loop | None:
+    if not given["loop"] and given["rounds"] is None:
+        return None
+    if given["follow"]:
+        raise UsageProblem("A file that is followed has no end to begin again at", "Leave out --follow, or --loop")
+    if STANDARD_INPUT in files:
+        raise UsageProblem("Standard input cannot be read again: --loop needs files", "Write it to a file first")
+    return Loop(int(time.time()), given["rounds"])
 
-    return Pace(rate=given["rate"], speed=given["speed"], wait=wait)
 
-
-def _run(delivery: Delivery, files: tuple[str, ...], given: dict[str, Any]) -> int:
+def _run(delivery: Delivery, manner: Manner, files: tuple[str, ...], given: dict[str, Any], controls: Controls) -> int:
     """Send the files; returns how many records stayed without an acknowledgement."""
-    known = not given["follow"] and STANDARD_INPUT not in files
-    total = sum(Path(file).stat().st_size for file in files if Path(file).is_file()) if known else None
+    total = _total_bytes(files, given)
     with Meter("produce", total=total, in_bytes=True, quiet=given["quiet"] or given["json"]) as meter:
 
         def progress() -> None:
-            meter.show(delivery.dispatch.raw_position, delivery.dispatch.totals.lines)
+            controls.look()
+            if meter.due:
+                note = _note(manner.pace, controls)
+                meter.show(delivery.dispatch.raw_position, delivery.dispatch.totals.lines, note)
 
+        manner.pace = _pace(given, delivery, controls, progress)
         return delivery.run(files, follow=given["follow"], progress=progress)
 
 
-def _account(delivery: Delivery, left: int, seconds: float) -> dict[str, Any]:
+def _total_bytes(files: tuple[str, ...], given: dict[str, Any]) -> int | None:
+    """How much there is to read in all; None where nobody knows."""
+    if given["follow"] or STANDARD_INPUT in files or (given["loop"] and given["rounds"] is None):
+        return None
+    return (given["rounds"] or 1) * sum(Path(file).stat().st_size for file in files if Path(file).is_file())
+
+
+def _pace(given: dict[str, Any], delivery: Delivery, controls: Controls, progress: Callable[[], None]) -> Pace:
+    def wait(seconds: float) -> bool:
+        delivery.serve(math.ceil(seconds * 1e3) / 1e3)  # the client waits for whole milliseconds; for less it spins
+        delivery.attend()
+        progress()
+        return not controls.interruption
+
+    return Pace(
+        rate=given["rate"],
+        speed=given["speed"],
+        catch_up=given["catch_up"],
+        wait=wait,
+        paused=controls.pause.__bool__,
+    )
+
+
+def _note(pace: Pace, controls: Controls) -> str:
+    """What the progress says beside its figures."""
+    if controls.pause:
+        return "paused"
+    drift = pace.drift.report()
+    return f"drift p50 {drift['p50']:.1f} ms, p99 {drift['p99']:.1f} ms" if pace.drift.lines else ""
+
+
+def _account(delivery: Delivery, manner: Manner, left: int, seconds: float) -> dict[str, Any]:
     totals = delivery.dispatch.totals
     by_partition = delivery.by_partition
     return {
@@ -97,6 +137,10 @@ def _account(delivery: Delivery, left: int, seconds: float) -> dict[str, Any]:
         "outside_window": totals.outside,
         "resumed_from": delivery.dispatch.resumed_from,
         "partitions": dict(sorted(by_partition.items())),
+        "drift_ms": manner.pace.drift.report() if manner.pace.by_moment else None,
+        "paused_seconds": round(manner.pace.paused_seconds, 3),
+        "skipped_seconds": round(manner.pace.skipped_seconds, 3),
+        "rounds": manner.loop.round if manner.loop else 1,
         "seconds": round(seconds, 3),
         "lines_per_second": round(totals.lines / seconds) if seconds else 0,
     }
@@ -117,10 +161,24 @@ def _sentence(account: dict[str, Any], topic: str) -> str:
     resumed = any(account["resumed_from"].values())
     if resumed and not account["lines"]:
         parts.append("everything was sent before (--restart sends it again)")
-    return f"{', '.join(parts)}; {account['seconds']:.1f} s, {account['lines_per_second']:,} lines/s"
+    times = [f"{account['seconds']:.1f} s, {account['lines_per_second']:,} lines/s", *_times(account)]
+    return f"{', '.join(parts)}; {', '.join(times)}"
 
 
-def _say_how_to_resume(dispatch: Dispatch) -> None:
+def _times(account: dict[str, Any]) -> list[str]:
+    """How well the schedule was kept, where there was one."""
+    said = [
+        f"{account[f'{what}_seconds']:.1f} s {what}" for what in ("paused", "skipped") if account[f"{what}_seconds"]
+    ]
+    if drift := account["drift_ms"]:
+        said.append(f"drift p50 {drift['p50']:.1f} ms, p99 {drift['p99']:.1f} ms, max {drift['max']:.1f} ms")
+    return said
+
+
+def _say_how_to_resume(dispatch: Dispatch, manner: Manner) -> None:
+    if manner.loop:
+        say("A loop has no place to go on from: started again it begins anew, with other ids", err=True)
+        return
     for shipment in dispatch.shipments:
         if shipment.reader.source.identity is None:
             say(

@@ -57,7 +57,7 @@ class Delivery:
     not fit together any more. What it had in flight is read and sent again, as after a crash.
     """
 
-    def __init__(self, address: Address, manner: Manner, place: CheckpointPlace) -> None:
+    def __init__(self, address: Address, manner: Manner, place: CheckpointPlace | None) -> None:
         """Raises `Stop` where no broker answers, it refuses us, or there is no such topic."""
         self._address = address
         self._manner = manner
@@ -72,6 +72,10 @@ class Delivery:
     def serve(self, seconds: float) -> None:
         """Take delivery reports for up to `seconds`. Raises `Stop` as the publisher does."""
         self._publisher.serve(seconds)
+
+    def attend(self) -> None:
+        """Write the checkpoints that are due. Raises `Stop` where that fails."""
+        self.dispatch.attend()
 
     @property
     def by_partition(self) -> Counter[int]:
@@ -93,14 +97,19 @@ class Delivery:
                 return self._send(files, follow=follow, progress=progress)
             except ClientEnded as ended:
                 if not self.dispatch.resumable:
-                    raise Stop(
-                        f"{ended.text}; standard input is gone once it is read",
-                        "Send it again as a whole: the table absorbs the repeats",
-                    ) from None
+                    raise self._not_resumable(ended) from None
                 if not self._worth_another() or self._manner.stopping():
                     raise
                 log.warning("%s: going on from the checkpoint with a new client", ended.text)
                 self._renew()
+
+    def _not_resumable(self, ended: ClientEnded) -> Stop:
+        if self._manner.loop:
+            return Stop(ended.text, "Start the loop again: it begins anew, with other ids")
+        return Stop(
+            f"{ended.text}; standard input is gone once it is read",
+            "Send it again as a whole: the table absorbs the repeats",
+        )
 
     def _worth_another(self) -> bool:
         """Whether the clients before this one got anywhere; if the last did not, the next one waits a little."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Self
 from producer.checkpoint import Checkpoint
 from producer.client import TopicFacts
 from producer.ledger import Counts
+from producer.merging import Conductor, make_room
 from producer.publisher import Publisher
 from producer.shipment import Manner, Shipment
 from producer.sources.reader import PACED_READ_BYTES, READ_BYTES, Reader
@@ -47,7 +48,7 @@ class Dispatch:
         self.shipments: list[Shipment] = []
         self.resumed_from: dict[str, int] = {}
         self.raw_bytes_done = 0
-        """Bytes of the sources that are read to their end: for a progress bar."""
+        """Bytes of the sources that are closed: for a progress bar."""
 
     def _open(self, path: str, *, follow: bool) -> Shipment:
         with ExitStack() as stack:
@@ -73,15 +74,50 @@ class Dispatch:
         return checkpoint, start
 
     def replay(self, paths: Iterable[str], progress: Callable[[], None]) -> None:
-        """Send every source to its end, in the order given."""
-        for path in dict.fromkeys(paths):
+        """Send every source to its end: by the timestamps merged by time, otherwise in the order given. A loop does so
+        again and again."""
+        names = list(dict.fromkeys(paths))
+        once = self._merged if self._manner.pace.by_moment else self._in_turn
+        if self._manner.loop is None:
+            once(names, progress)
+            return
+        while not self._manner.stopping() and self._manner.loop.next_round():
+            self._manner.pace.begin()
+            once(names, progress)
+            self._settle_round()
+
+    def _in_turn(self, paths: Collection[str], progress: Callable[[], None]) -> None:
+        for path in paths:
             shipment = self._open(path, follow=False)
             while not self._manner.stopping() and shipment.step():
                 progress()
-            self.raw_bytes_done += shipment.reader.source.raw_position
             self._close_settled()
             if self._manner.stopping():
                 return
+
+    def _merged(self, paths: Collection[str], progress: Callable[[], None]) -> None:
+        def attend() -> None:
+            self.attend()
+            progress()
+
+        make_room(len(paths))
+        shipments = [self._open(path, follow=False) for path in paths]
+        Conductor(shipments, self._manner, attend).run()
+
+    def attend(self) -> None:
+        """Write the checkpoints that are due, while a line is waited for. Raises `Stop` where that fails."""
+        for shipment, _ in self._resources:
+            shipment.save_if_due()
+
+    def _settle_round(self) -> None:
+        """Keep nothing of a round but its counts: there may be rounds for ever."""
+        self._publisher.flush(give_up=self._manner.stopping)
+        self._close_settled()
+        open_still = {shipment.name for shipment, _ in self._resources}
+        for shipment in self.shipments:
+            if shipment.name not in open_still:
+                self.sent_before[shipment.name] = shipment.counts
+        self.shipments = [shipment for shipment in self.shipments if shipment.name in open_still]
 
     def follow(self, paths: Iterable[str], progress: Callable[[], None]) -> None:
         """Send the sources as they grow, until told to stop.
@@ -101,9 +137,7 @@ class Dispatch:
     @property
     def raw_position(self) -> int:
         """Bytes read of all sources, as they lie on the disk."""
-        return self.raw_bytes_done + sum(
-            shipment.reader.source.raw_position for shipment, _ in self._resources if not shipment.reader.ended
-        )
+        return self.raw_bytes_done + sum(shipment.reader.source.raw_position for shipment, _ in self._resources)
 
     @property
     def totals(self) -> Counts:
@@ -133,6 +167,7 @@ class Dispatch:
             shipment, stack = entry
             if shipment.reader.ended and shipment.ledger.settled:
                 shipment.save()
+                self.raw_bytes_done += shipment.reader.source.raw_position
                 stack.close()
                 self._resources.remove(entry)
 

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
 from producer.checkpoint import Checkpoint
-from producer.ledger import Counts, Ledger
+from producer.ledger import Counts, Ledger, Pending
+from producer.looping import Loop
 from producer.pacing import Pace, Window
 from producer.publisher import Publisher
 from producer.sources.blocks import Block
@@ -24,6 +26,19 @@ class Manner:
     pace: Pace = field(default_factory=Pace)
     window: Window | None = None
     stopping: Callable[[], bool] = field(default=lambda: False)
+    loop: Loop | None = None
+    scribe: Executor | None = None
+    """Who writes the checkpoints beside the work, where a disk that stands still must not hold lines up."""
+
+
+@dataclass
+class Load:
+    """A block on its way: those of its lines that are wanted, and its entry in the ledger."""
+
+    lines: list[bytes]
+    pending: Pending
+    begun: bool = False
+    """Whether something of it is sent: then the rest must follow, or the next run sends that once more."""
 
 
 class Shipment:
@@ -52,6 +67,7 @@ class Shipment:
         self._manner = manner
         self._checkpoint = checkpoint
         self._next_save = time.monotonic() + CHECKPOINT_SECONDS
+        self._saving: Future[None] | None = None
 
     @property
     def name(self) -> str:
@@ -60,15 +76,25 @@ class Shipment:
 
     def step(self) -> bool:
         """Send the next block; False where there is none to send now."""
+        load = self.take()
+        if load is not None:
+            for group in self._manner.pace.groups(load.lines):
+                self.hand_over(group, load)
+            self.complete(load)
+        self.save_if_due()
+        return load is not None
+
+    def take(self) -> Load | None:
+        """Read the next block and enter it in the ledger; None where there is none to send now.
+
+        Its lines are handed over next, and then it is completed. What is only taken will be sent by the next run.
+        """
         block = self.reader.next_block()
         if block is None and self.reader.ended and not self._manner.stopping():
             block = self.reader.last_block()
         if self.reader.generation != self._generation:
             self._start_over()
-        if block is not None:
-            self._send(block)
-        self.save_if_due()
-        return block is not None
+        return None if block is None else self._enter(block)
 
     def _start_over(self) -> None:
         """The file was truncated: what is in flight of the old one counts for nothing in the new one."""
@@ -77,16 +103,23 @@ class Shipment:
         if self._checkpoint:
             self._checkpoint.start_over()
 
-    def _send(self, block: Block) -> None:
+    def _enter(self, block: Block) -> Load:
         lines, outside = self._wanted(block.lines)
-        counts = Counts(block.total, block.blank, outside, len(block.oversize))
-        pending = self.ledger.open(block.end, counts)
+        if self._manner.loop:
+            lines = self._manner.loop.renamed(lines, self.reader.limit)
+        pending = self.ledger.open(block.end, Counts(block.total, block.blank, outside, len(block.oversize)))
         for line in block.oversize:
             self._publisher.refer(line, self.name, pending)
-        for group in self._manner.pace.groups(lines):
-            self._publisher.publish(group, pending)
-        pending.acknowledged()
-        self.counts += counts
+        return Load(lines, pending, begun=bool(block.oversize))
+
+    def hand_over(self, lines: list[bytes], load: Load) -> None:
+        """Give some of a load's lines to Kafka's client. Raises as `Publisher.publish` does."""
+        self._publisher.publish(lines, load.pending)
+
+    def complete(self, load: Load) -> None:
+        """All lines of the load were handed over."""
+        load.pending.acknowledged()
+        self.counts += load.pending.counts
 
     def _wanted(self, lines: list[bytes]) -> tuple[list[bytes], int]:
         window = self._manner.window
@@ -96,13 +129,31 @@ class Shipment:
         return kept, len(lines) - len(kept)
 
     def save_if_due(self) -> None:
-        """Write the checkpoint where the last time was long enough ago."""
-        if time.monotonic() >= self._next_save:
+        """Write the checkpoint where the last time was long enough ago. Raises `Stop` where that fails, or has failed
+        beside the work."""
+        if time.monotonic() < self._next_save:
+            return
+        if self._manner.scribe is None or self._checkpoint is None:
             self.save()
+        elif self._saving is None or self._saving.done():
+            self._see_it_saved()
+            self._next_save = time.monotonic() + CHECKPOINT_SECONDS
+            self._saving = self._manner.scribe.submit(self._write, self._checkpoint, self.ledger.acknowledged)
 
     def save(self) -> None:
         """Write the checkpoint: what is acknowledged by now."""
         self._next_save = time.monotonic() + CHECKPOINT_SECONDS
+        self._see_it_saved()
         if self._checkpoint:
-            failpoints.reached(Place.PRODUCER_ACKNOWLEDGED)
-            self._checkpoint.save(self.ledger.acknowledged)
+            self._write(self._checkpoint, self.ledger.acknowledged)
+
+    def _see_it_saved(self) -> None:
+        """Wait for the scribe, who is at this checkpoint or not begun with it."""
+        if self._saving:
+            saving, self._saving = self._saving, None
+            saving.result()
+
+    @staticmethod
+    def _write(checkpoint: Checkpoint, acknowledged: int) -> None:
+        failpoints.reached(Place.PRODUCER_ACKNOWLEDGED)
+        checkpoint.save(acknowledged)

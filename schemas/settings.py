@@ -85,10 +85,24 @@ SETTINGS: dict[str, Setting] = {
         ),
         Setting("follow", "Go on reading as the files grow, until a signal.", False, bool),
         Setting("restart", "Start at the beginning, whatever the checkpoint says.", False, bool),
-        Setting("speed", "Replay at N times the speed of the timestamps.", kind=float, minimum=1e-6, metavar="N"),
+        Setting(
+            "speed",
+            "Replay at N times the speed of the timestamps, the files merged by time.",
+            kind=float,
+            minimum=1e-6,
+            metavar="N",
+        ),
+        Setting(
+            "catch_up",
+            "With --speed: after a stall send what is late as fast as it goes; or skip it, and move the schedule.",
+            True,
+            bool,
+        ),
         Setting("rate", "At most N lines a second.", kind=float, minimum=1e-3, metavar="N"),
         Setting("from", "Only lines from this moment on: ISO 8601 (UTC) or Unix seconds.", metavar="TIME"),
         Setting("until", "Only lines before this moment.", metavar="TIME"),
+        Setting("loop", "A demo: send the files again and again, with other ids each time.", False, bool),
+        Setting("rounds", "So many times, then end; implies --loop.", kind=int, minimum=1, metavar="N"),
         # the consumer
         Setting("group", "The consumer group.", DEFAULT_GROUP),
         Setting(

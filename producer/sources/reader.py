@@ -40,7 +40,7 @@ class Reader:
         self.generation = 0
         self._rotated = False
         self._follow = follow
-        self._limit = limit
+        self.limit = limit
         self._read_bytes = read_bytes
         self._position = start
         self._head = source.head(min(start, HEAD_BYTES)) if follow and source.identity else b""
@@ -108,5 +108,5 @@ class Reader:
         self.generation += 1
         self._position = 0
         self._head = b""
-        self._cutter = LineCutter(self._limit)
+        self._cutter = LineCutter(self.limit)
         self.source.skip_to(0)
