@@ -199,10 +199,10 @@ def test_nothing_is_sent_while_paused_even_where_it_is_late() -> None:
     assert time.now == pytest.approx(1_060)
 
 
-def test_pause_holds_lines_up_that_have_a_rate_and_those_that_have_none() -> None:
-    for chosen in ({"rate": 1.0}, {}):
-        time = Time(pauses=[(0, 5)])
-        assert sent(pace(time, **chosen), time, [line()])[0][0] == 5
+@pytest.mark.parametrize("rate", [1.0, None])
+def test_pause_holds_lines_up_without_a_speed_too(rate: float | None) -> None:
+    time = Time(pauses=[(0, 5)])
+    assert sent(pace(time, rate=rate), time, [line()])[0][0] == 5
 
 
 def test_told_to_stop_while_paused_sends_the_rest_at_once_and_counts_the_pause() -> None:
