@@ -102,7 +102,7 @@ class Dispatch:
 
         make_room(len(paths))
         shipments = [self._open(path, follow=False) for path in paths]
-        Conductor(shipments, self._manner, attend).run()
+        Conductor(shipments, self._publisher, self._manner, attend).run()
 
     def attend(self) -> None:
         """Write the checkpoints that are due, while a line is waited for. Raises `Stop` where that fails."""

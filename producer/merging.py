@@ -3,10 +3,11 @@
 import heapq
 import resource
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 from typing import NamedTuple
 
+from producer.ledger import Joint
 from producer.pacing import moment_of
+from producer.publisher import Publisher
 from producer.schedule import NO_MOMENT
 from producer.shipment import Load, Manner, Shipment
 from schemas.errors import UsageProblem
@@ -50,8 +51,11 @@ def cues(shipment: Shipment, place: int, stopping: Callable[[], bool], attend: C
 class Conductor:
     """Sends files merged by time, each line when it is due, and each accounted for in its own file's ledger."""
 
-    def __init__(self, shipments: Sequence[Shipment], manner: Manner, attend: Callable[[], None]) -> None:
+    def __init__(
+        self, shipments: Sequence[Shipment], publisher: Publisher, manner: Manner, attend: Callable[[], None]
+    ) -> None:
         """`attend` does what must not wait for the next line; it is called at least once a block."""
+        self._publisher = publisher
         self._manner = manner
         self._attend = attend
         files = (cues(shipment, place, manner.stopping, attend) for place, shipment in enumerate(shipments))
@@ -73,15 +77,14 @@ class Conductor:
                 cue.load.begun = True
                 yield cue
 
-    @staticmethod
-    def _hand_over(group: list[Cue]) -> None:
-        """In the order of the group: what comes from one block in a row goes at once."""
-        for _, run in groupby(group, key=_load_number):
-            together = list(run)
-            last = together[-1]
-            last.shipment.hand_over([cue.line for cue in together], last.load)
-            if last.last:
-                last.shipment.complete(last.load)
+    def _hand_over(self, group: list[Cue]) -> None:
+        """All at once and in their order, whatever files they are of."""
+        joint = Joint({cue.load.pending: None for cue in group})
+        self._publisher.publish([cue.line for cue in group], joint)
+        joint.acknowledged()
+        for cue in group:
+            if cue.last:
+                cue.shipment.complete(cue.load)
 
 
 def _moment(cue: Cue) -> float:
@@ -90,10 +93,6 @@ def _moment(cue: Cue) -> float:
 
 def _last(cue: Cue) -> bool:
     return cue.last
-
-
-def _load_number(cue: Cue) -> int:
-    return id(cue.load)
 
 
 def make_room(files: int) -> None:

@@ -79,7 +79,7 @@ class Shipment:
         load = self.take()
         if load is not None:
             for group in self._manner.pace.groups(load.lines):
-                self.hand_over(group, load)
+                self._publisher.publish(group, load.pending)
             self.complete(load)
         self.save_if_due()
         return load is not None
@@ -111,10 +111,6 @@ class Shipment:
         for line in block.oversize:
             self._publisher.refer(line, self.name, pending)
         return Load(lines, pending, begun=bool(block.oversize))
-
-    def hand_over(self, lines: list[bytes], load: Load) -> None:
-        """Give some of a load's lines to Kafka's client. Raises as `Publisher.publish` does."""
-        self._publisher.publish(lines, load.pending)
 
     def complete(self, load: Load) -> None:
         """All lines of the load were handed over."""
