@@ -1,7 +1,6 @@
 """`chatferry produce`: log files onto a topic."""
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,9 @@ from terminal.command import FerryCommand, emit_json, environment, required, say
 from terminal.progress import Meter
 
 log = logging.getLogger(__name__)
+
+SHORT_SECONDS = 0.01
+"""A wait that is shorter is slept: the client counts whole milliseconds, and comes back for every report."""
 
 
 @click.command(cls=FerryCommand, name="produce")
@@ -103,7 +105,11 @@ def _total_bytes(files: tuple[str, ...], given: dict[str, Any]) -> int | None:
 
 def _pace(given: dict[str, Any], delivery: Delivery, controls: Controls, progress: Callable[[], None]) -> Pace:
     def wait(seconds: float) -> bool:
-        delivery.serve(math.ceil(seconds * 1e3) / 1e3)  # the client waits for whole milliseconds; for less it spins
+        if seconds < SHORT_SECONDS:
+            time.sleep(seconds)
+            delivery.serve(0.0)
+        else:
+            delivery.serve(seconds)
         delivery.attend()
         progress()
         return not controls.interruption

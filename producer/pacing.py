@@ -124,6 +124,7 @@ class Pace:
         self._next_by_rate = clock()
         self._early = 0.0 if self._schedule else AHEAD_SECONDS
         self._grain = GRAIN_SECONDS if self._schedule else 0.0
+        self._rate_slack = RATE_SLACK_SECONDS if self._schedule else AHEAD_SECONDS
         self.drift = Drift()
         """Of the lines that a speed applied to."""
         self.paused_seconds = 0.0
@@ -168,17 +169,18 @@ class Pace:
         dues: list[float] = []
         stopping = False
         for line in lines:
-            by_rate, due = self._due(moment(line))
-            if not stopping and self._must_hold(by_rate, due):
+            now = self._clock()
+            by_rate, due = self._due(moment(line), now)
+            if not stopping and (self._paused() or max(by_rate, due) - now > self._early):
                 if group:
                     yield group
                     self._sent(dues)
                     group, dues = [], []
                 stopping = not self._hold(by_rate)
-                due = self._now_due()
+                now, due = self._clock(), self._now_due()
             group.append(line)
             if self._stalls and not stopping:
-                dues.append(self._stalls.judge(due, self._clock()))
+                dues.append(self._stalls.judge(due, now))
             if ends(line):
                 yield group
                 self._sent(dues)
@@ -187,12 +189,11 @@ class Pace:
             yield group
             self._sent(dues)
 
-    def _due(self, moment: float | None) -> tuple[float, float]:
+    def _due(self, moment: float | None, now: float) -> tuple[float, float]:
         """When the line is due by the rate, and when by its moment."""
-        now = self._clock()
         by_rate = now
         if self._rate is not None:  # after a pause the limit holds again: what was not sent then is not made up for
-            by_rate = max(self._next_by_rate, now - (RATE_SLACK_SECONDS if self._schedule else AHEAD_SECONDS))
+            by_rate = max(self._next_by_rate, now - self._rate_slack)
             self._next_by_rate = by_rate + 1 / self._rate
         return by_rate, self._schedule.due(moment, now) if self._schedule else now
 
@@ -200,9 +201,6 @@ class Pace:
         """When the last line is due by its moment: the schedule may have moved since."""
         now = self._clock()
         return self._schedule.due(None, now) if self._schedule else now
-
-    def _must_hold(self, by_rate: float, due: float) -> bool:
-        return self._paused() or max(by_rate, due) - self._clock() > self._early
 
     def _hold(self, by_rate: float) -> bool:
         """Wait until the last line is due, and while paused; False where the work should stop."""
