@@ -22,11 +22,13 @@ class Keyboard:
         """`wanted` is False where standard input is for something else."""
         self._descriptor = 0
         self._usable = wanted and os.isatty(0) and sys.stderr.isatty()
+        self._listens = False
         self._before: list[Any] | None = None
         """The terminal's modes, while they are ours."""
 
     def __enter__(self) -> Self:
         if self._usable:
+            self._listens = True
             signal.signal(signal.SIGTSTP, self._stop)
             self._take()
         return self
@@ -34,8 +36,8 @@ class Keyboard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._usable:
-            self.give_back()
+        self.give_back()
+        if self._listens:
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)
 
     def pressed(self) -> str:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from producer.checkpoint import Checkpoint
 from producer.ledger import Counts, Pending
 from producer.looping import Loop
 from producer.merging import Conductor, make_room
@@ -21,7 +23,7 @@ from producer.publisher import Publisher
 from producer.shipment import Manner, Shipment
 from producer.sources.reader import Reader
 from producer.sources.streams import open_source
-from schemas.errors import UsageProblem
+from schemas.errors import Stop, UsageProblem
 from schemas.topics import Oversize
 
 LONGEST = 400
@@ -63,15 +65,16 @@ class Site:
     shipments: list[Shipment] = field(default_factory=list)
     resources: ExitStack = field(default_factory=ExitStack)
 
-    def add(self, *lines: bytes, start: int = 0, newline: bytes = b"\n") -> None:
-        """One more file."""
+    def add(self, *lines: bytes, start: int = 0, newline: bytes = b"\n", state: Path | None = None) -> None:
+        """One more file; with a checkpoint where there is a folder for it."""
         path = self.folder / f"{len(self.shipments)}.jsonl"
         path.write_bytes(b"".join(line + b"\n" for line in lines).removesuffix(b"\n") + newline)
         source = open_source(str(path), lambda: False)
         self.resources.callback(source.close)
         reader = Reader(source, limit=LONGEST, start=start, read_bytes=self.read_bytes)
         publisher = cast("Publisher", self.topic)
-        self.shipments.append(Shipment(reader, publisher, self.manner, None, start, Counts()))
+        checkpoint = self.resources.enter_context(Checkpoint(state, source, "t", "identity")) if state else None
+        self.shipments.append(Shipment(reader, publisher, self.manner, checkpoint, start, Counts()))
 
     def conduct(self, attend: Callable[[], None] = lambda: None) -> list[bytes]:
         """Send them; what arrived."""
@@ -294,6 +297,59 @@ def test_only_one_block_of_each_file_is_held(site: Site, monkeypatch: pytest.Mon
     site.conduct()
     newlines = 3_000
     assert 0 < max(ahead) <= 3 * 2 * site.read_bytes + newlines
+
+
+# --- checkpoints beside the work ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saving(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two files whose checkpoints are always due and written by a thread; the state folder."""
+    monkeypatch.setattr("producer.shipment.CHECKPOINT_SECONDS", 0.0)
+    site.manner.scribe = site.resources.enter_context(ThreadPoolExecutor(1))
+    for name in "ab":
+        site.add(*(line(second, name) for second in range(200)), state=tmp_path / "state")
+    return tmp_path / "state"
+
+
+def offsets(state: Path) -> list[int]:
+    """What the checkpoints say, in order."""
+    return sorted(json.loads(file.read_bytes())["offset"] for file in state.glob("*.json"))
+
+
+def test_checkpoints_written_by_a_thread_never_run_ahead_and_the_last_word_is_the_end(site: Site, saving: Path) -> None:
+    looks = 0
+
+    def attend() -> None:
+        nonlocal looks
+        looks += 1
+        if looks % 3 == 0:
+            site.topic.acknowledge()
+        reached = max(shipment.ledger.acknowledged for shipment in site.shipments)
+        for shipment in site.shipments:
+            shipment.save_if_due()
+        assert all(offset <= reached for offset in offsets(saving))
+
+    site.conduct(attend)
+    site.topic.acknowledge()
+    for shipment in site.shipments:
+        shipment.save()
+    assert offsets(saving) == [shipment.reader.source.size for shipment in site.shipments]
+
+
+def test_checkpoint_that_the_thread_cannot_write_stops_the_work(site: Site, saving: Path) -> None:
+    for lock in saving.glob("*.lock"):
+        lock.with_suffix(".new").mkdir()
+
+    def attend() -> None:
+        site.topic.acknowledge()
+        for shipment in site.shipments:
+            shipment.save_if_due()
+
+    with pytest.raises(Stop, match="Cannot write the checkpoint"):
+        site.conduct(attend)
+        site.shipments[0].save()
+    assert offsets(saving) == []
 
 
 # --- room, and rounds ---------------------------------------------------------------------------------------
