@@ -89,7 +89,7 @@ def _run(delivery: Delivery, manner: Manner, files: tuple[str, ...], given: dict
         def progress() -> None:
             controls.look()
             if meter.due:
-                note = _note(manner.pace, controls)
+                note = _note(manner, controls)
                 meter.show(delivery.dispatch.raw_position, delivery.dispatch.totals.lines, note)
 
         manner.pace = _pace(given, delivery, controls, progress)
@@ -123,12 +123,15 @@ def _pace(given: dict[str, Any], delivery: Delivery, controls: Controls, progres
     )
 
 
-def _note(pace: Pace, controls: Controls) -> str:
+def _note(manner: Manner, controls: Controls) -> str:
     """What the progress says beside its figures."""
+    parts = [f"round {manner.loop.round:,}"] if manner.loop else []
     if controls.pause:
-        return "paused"
-    drift = pace.drift.report()
-    return f"drift p50 {drift['p50']:.1f} ms, p99 {drift['p99']:.1f} ms" if pace.drift.lines else ""
+        parts.append("paused")
+    elif manner.pace.drift.lines:
+        drift = manner.pace.drift.report()
+        parts.append(f"drift p50 {drift['p50']:.1f} ms, p99 {drift['p99']:.1f} ms")
+    return ", ".join(parts)
 
 
 def _account(delivery: Delivery, manner: Manner, left: int, seconds: float) -> dict[str, Any]:

@@ -82,9 +82,13 @@ class Dispatch:
             once(names, progress)
             return
         while not self._manner.stopping() and self._manner.loop.next_round():
+            before = self.totals
             self._manner.pace.begin()
             once(names, progress)
             self._settle_round()
+            if not self.totals.sent - before.sent and not self._manner.stopping():
+                log.warning("A round without a line to send: there will be no other")
+                return
 
     def _in_turn(self, paths: Collection[str], progress: Callable[[], None]) -> None:
         for path in paths:

@@ -15,6 +15,11 @@ class Counts:
     """Lines outside the time window, not sent on purpose."""
     oversize: int = 0
 
+    @property
+    def sent(self) -> int:
+        """Lines that went to the topic, or as a reference to the dead letters."""
+        return self.lines - self.blank - self.outside
+
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
             self.lines + other.lines,

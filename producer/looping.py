@@ -1,12 +1,8 @@
 """`--loop`: the same log again and again, for a demo, with other ids in every round so that rows come."""
 
-import logging
-
 import msgspec
 
 from schemas.message import NAME_LENGTH
-
-log = logging.getLogger(__name__)
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
@@ -27,7 +23,6 @@ class Loop:
         if self._rounds is not None and self.round >= self._rounds:
             return False
         self.round += 1
-        log.info("Round %s", f"{self.round:,}")
         return True
 
     def renamed(self, lines: list[bytes], longest: int) -> list[bytes]:

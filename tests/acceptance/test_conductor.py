@@ -373,6 +373,13 @@ def test_loop_over_what_has_no_end_or_no_second_reading_is_a_usage_problem(
     assert said in ferry.run("produce", log, *place, "--loop", *more, check=2).error
 
 
+def test_loop_over_nothing_ends_and_says_so(ferry: Ferry, place: list[str], tmp_path: Path) -> None:
+    log = write(tmp_path / "a.jsonl", [b"", b" "])
+    result = ferry.run("produce", log, *place, "--loop", "--json")
+    assert (result.json["lines"], result.json["rounds"]) == (2, 1)
+    assert "A round without a line to send" in result.err
+
+
 # --- the hour -------------------------------------------------------------------------------------------------------
 
 

@@ -346,9 +346,12 @@ def test_checkpoint_that_the_thread_cannot_write_stops_the_work(site: Site, savi
         for shipment in site.shipments:
             shipment.save_if_due()
 
-    with pytest.raises(Stop, match="Cannot write the checkpoint"):
+    def work() -> None:
         site.conduct(attend)
         site.shipments[0].save()
+
+    with pytest.raises(Stop, match="Cannot write the checkpoint"):
+        work()
     assert offsets(saving) == []
 
 

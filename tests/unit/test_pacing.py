@@ -151,6 +151,13 @@ def test_with_a_speed_no_line_goes_before_its_time_and_no_wait_is_shorter_than_a
     assert len(groups) <= 1 + 1_000 / (GRAIN_SECONDS * 1_000)
 
 
+def test_what_is_left_of_a_longer_wait_is_waited_for_exactly() -> None:
+    time = Time(late=-0.0005)  # a wait that comes back before its time, as one that counts whole milliseconds does
+    timed = pace(time, speed=1)
+    sent(timed, time, [line(second / 10) for second in range(20)])
+    assert timed.drift.max_ms < 0.6
+
+
 def test_rate_beside_a_speed_is_reached_although_waits_have_a_grain() -> None:
     time = Time(late=0.001)
     groups = sent(pace(time, rate=1_000, speed=1), time, [line(0)] * 2_000)
