@@ -154,7 +154,8 @@ def report(result: dict[str, Any]) -> str:
     facts = result["machine"]
     told = (
         f"Three files merged by time onto {PARTITIONS} partitions of a Kafka on the same {facts['cores']} cores "
-        f"({facts['cpu']}; an fsync takes {facts['fsync_ms']} ms). The load average tells what else ran meanwhile; the sleeper is a process that sleeps four milliseconds at a time, and how late it wakes. "
+        f"({facts['cpu']}; an fsync takes {facts['fsync_ms']} ms). The load average tells what else ran meanwhile; "
+        "the sleeper is a process that sleeps four milliseconds at a time, and how late it wakes. "
         f"Targets: p99 <= {P99_MS:g} ms at 10,000 lines a second; the hour within {HOUR_SHARE:.0%} of six minutes."
     )
     judgement = f"Missed: {'; '.join(result['wrong'])}." if result["wrong"] else "Both are met, and no line is missing."
