@@ -58,7 +58,7 @@ class Delivery:
     not fit together any more. What it had in flight is read and sent again, as after a crash.
     """
 
-    def __init__(self, address: Address, manner: Manner, place: CheckpointPlace) -> None:
+    def __init__(self, address: Address, manner: Manner, place: CheckpointPlace | None) -> None:
         """Raises `Stop` where no broker answers, it refuses us, or there is no such topic."""
         self._address = address
         self._manner = manner
@@ -73,6 +73,10 @@ class Delivery:
     def serve(self, seconds: float) -> None:
         """Take delivery reports for up to `seconds`. Raises `Stop` as the publisher does."""
         self._publisher.serve(seconds)
+
+    def attend(self) -> None:
+        """Write the checkpoints that are due. Raises `Stop` where that fails."""
+        self.dispatch.attend()
 
     @property
     def by_partition(self) -> Counter[int]:
@@ -94,14 +98,19 @@ class Delivery:
                 return self.dispatch.run(files, progress, follow=follow, grace_seconds=GRACE_SECONDS)
             except ClientEnded as ended:
                 if not self.dispatch.resumable:
-                    raise Stop(
-                        f"{ended.text}; standard input is gone once it is read",
-                        "Send it again as a whole: the table absorbs the repeats",
-                    ) from None
+                    raise self._not_resumable(ended) from None
                 if not self._worth_another() or self._manner.stopping():
                     raise Stop(ended.text, "Start again: it goes on from the checkpoint") from None
                 log.warning("%s: going on from the checkpoint with a new client", ended.text)
                 self._renew()
+
+    def _not_resumable(self, ended: ClientEnded) -> Stop:
+        if self._manner.loop:
+            return Stop(ended.text, "Start the loop again: it begins anew, with other ids")
+        return Stop(
+            f"{ended.text}; standard input is gone once it is read",
+            "Send it again as a whole: the table absorbs the repeats",
+        )
 
     def _worth_another(self) -> bool:
         """Whether the clients before this one got anywhere; if the last did not, the next one waits a little."""

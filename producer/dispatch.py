@@ -14,6 +14,7 @@ from producer.following import Following, Orphan
 from producer.history import History
 from producer.ledger import Counts
 from producer.logbook import Logbook
+from producer.merging import Conductor, make_room
 from producer.publisher import Publisher
 from producer.shipment import Manner, Shipment
 from producer.sources.reader import PACED_READ_BYTES, READ_BYTES, Reader
@@ -57,7 +58,7 @@ class Dispatch:
         self.shipments: list[Shipment] = []
         self.resumed_from: dict[str, int] = {}
         self.raw_bytes_done = 0
-        """Bytes of the sources that are read to their end: for a progress bar."""
+        """Bytes of the sources that are closed: for a progress bar."""
 
     def _open(self, path: str) -> Shipment:
         source = self._manner.open_input(path, self._manner.stopping)
@@ -123,15 +124,54 @@ class Dispatch:
         return self.finish(grace_seconds)
 
     def replay(self, paths: Iterable[str], progress: Callable[[], None]) -> None:
-        """Send every source to its end, in the order given."""
-        for path in dict.fromkeys(paths):
+        """Send every source to its end: by the timestamps merged by time, otherwise in the order given. A loop does so
+        again and again."""
+        names = list(dict.fromkeys(paths))
+        once = self._merged if self._manner.pace.by_moment else self._in_turn
+        if self._manner.loop is None:
+            once(names, progress)
+            return
+        while not self._manner.stopping() and self._manner.loop.next_round():
+            before = self.totals
+            self._manner.pace.begin()
+            once(names, progress)
+            self._settle_round()
+            if not self.totals.sent - before.sent and not self._manner.stopping():
+                log.warning("A round without a line to send: there will be no other")
+                return
+
+    def _in_turn(self, paths: Collection[str], progress: Callable[[], None]) -> None:
+        for path in paths:
             shipment = self._open(path)
             while not self._manner.stopping() and shipment.step():
                 progress()
-            self.raw_bytes_done += shipment.reader.source.raw_position
             self._close_settled()
             if self._manner.stopping():
                 return
+
+    def _merged(self, paths: Collection[str], progress: Callable[[], None]) -> None:
+        def attend() -> None:
+            self.attend()
+            progress()
+
+        make_room(len(paths))
+        shipments = [self._open(path) for path in paths]
+        Conductor(shipments, self._publisher, self._manner, attend).run()
+
+    def attend(self) -> None:
+        """Write the checkpoints that are due, while a line is waited for. Raises `Stop` where that fails."""
+        for shipment in self._resources:
+            shipment.save_if_due()
+
+    def _settle_round(self) -> None:
+        """Keep nothing of a round but its counts: there may be rounds for ever."""
+        self._publisher.flush(give_up=self._manner.stopping)
+        self._close_settled()
+        for shipment in self.shipments:
+            if shipment not in self._resources:
+                self.counts_before += shipment.counts
+                self._progress_before += shipment.ledger.progress
+        self.shipments = list(self._resources)
 
     def follow(self, paths: Iterable[str], progress: Callable[[], None]) -> None:
         """Send the sources as they grow, until told to stop.
@@ -175,9 +215,7 @@ class Dispatch:
     @property
     def raw_position(self) -> int:
         """Bytes read of all sources, as they lie on the disk."""
-        return self.raw_bytes_done + sum(
-            shipment.reader.source.raw_position for shipment in self._resources if not shipment.reader.ended
-        )
+        return self.raw_bytes_done + sum(shipment.reader.source.raw_position for shipment in self._resources)
 
     @property
     def totals(self) -> Counts:
@@ -208,6 +246,7 @@ class Dispatch:
         for shipment, stack in list(self._resources.items()):
             if shipment.reader.ended and shipment.ledger.settled:
                 shipment.save()
+                self.raw_bytes_done += shipment.reader.source.raw_position
                 stack.close()
                 del self._resources[shipment]
 

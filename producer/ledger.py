@@ -1,6 +1,7 @@
 """Which blocks are acknowledged, and what was in them: the checkpoint's only source of truth."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -13,6 +14,11 @@ class Counts:
     outside: int = 0
     """Lines outside the time window, not sent on purpose."""
     oversize: int = 0
+
+    @property
+    def sent(self) -> int:
+        """Lines that went to the topic, or as a reference to the dead letters."""
+        return self.lines - self.blank - self.outside
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
@@ -39,6 +45,26 @@ class Pending:
     def acknowledged(self) -> None:
         """One part of the block is durable."""
         self.parts -= 1
+
+
+class Joint(Pending):
+    """Lines of several blocks that are sent together: each of the blocks waits for all of them."""
+
+    __slots__ = ("_blocks",)
+
+    def __init__(self, blocks: Iterable[Pending]) -> None:
+        first, *others = blocks
+        super().__init__(first.source, first.start, first.end)
+        self._blocks = [first, *others]
+        for block in self._blocks:
+            block.parts += 1
+
+    def acknowledged(self) -> None:
+        """One part of what was sent together is durable."""
+        super().acknowledged()
+        if self.parts == 0:
+            for block in self._blocks:
+                block.acknowledged()
 
 
 class Ledger:

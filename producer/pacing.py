@@ -1,23 +1,44 @@
-"""When a line is due, and whether it is wanted: `--rate`, `--speed`, `--from` and `--until`."""
+"""When a line goes, and whether it is wanted: `--rate`, `--speed`, `--from` and `--until`."""
 
+import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import msgspec
 
+from producer.drift import Drift
+from producer.schedule import Schedule
+from producer.stalls import Stalls
 from schemas.errors import BadLine, UsageProblem
 from schemas.message import utc_text
 
+log = logging.getLogger(__name__)
+
+L = TypeVar("L")
 Clock = Callable[[], float]
 Wait = Callable[[float], bool]
-"""Waits for so many seconds, or less where the work should stop; False then."""
+"""Waits for so many seconds, or less where there is a reason to look up; False where the work should stop."""
 
 AHEAD_SECONDS = 0.002
-"""Lines that are due within this time are sent at once: sleeps are not exact, and one a line would be the
-bottleneck."""
+"""With a rate alone, lines that are due within this time are sent at once: sleeps are not exact, and one a line would
+be the bottleneck."""
+
+GRAIN_SECONDS = 0.004
+"""With a speed no line goes before its time, and no wait is shorter than this: what falls due meanwhile goes
+together. Waits of a millisecond cost half as much CPU again at 10,000 lines a second."""
+
+RATE_SLACK_SECONDS = 0.02
+"""With both, so much of the rate is made up for: more than a wait's grain, or it would never be reached."""
+
+LOOK_SECONDS = 0.1
+"""How long a wait may last before it is asked whether to pause."""
+
+LONG_WAIT_SECONDS = 60.0
+"""A wait that is longer than this is told: its reason may be a timestamp that is wrong."""
 
 
 class _Timestamp(msgspec.Struct, gc=False):
@@ -80,7 +101,7 @@ class Pace:
     """Lets lines go when they are due, on an absolute schedule: a late line does not delay those after it.
 
     `speed` replays N times as fast as the timestamps tell, counted from the first line; `rate` is a limit in lines a
-    second. With neither every line is due at once.
+    second. With neither every line is due at once. While `paused` nothing goes, and the schedule moves by as long.
     """
 
     def __init__(
@@ -88,53 +109,138 @@ class Pace:
         *,
         rate: float | None = None,
         speed: float | None = None,
+        catch_up: bool = True,
         wait: Wait = lambda _: True,
+        paused: Callable[[], bool] = lambda: False,
         clock: Clock = time.monotonic,
     ) -> None:
+        """`catch_up`: after a stall send what is late as fast as it goes; otherwise the schedule moves by the stall."""
         self._rate = rate
-        self._speed = speed
+        self._schedule = Schedule(speed) if speed is not None else None
+        self._stalls = Stalls(self._schedule, catch_up=catch_up) if self._schedule else None
         self._wait = wait
+        self._paused = paused
         self._clock = clock
-        self._origin: float | None = None
-        self._first_moment: float | None = None
         self._next_by_rate = clock()
+        self._early = 0.0 if self._schedule else AHEAD_SECONDS
+        self._grain = GRAIN_SECONDS if self._schedule else 0.0
+        self._rate_slack = RATE_SLACK_SECONDS if self._schedule else AHEAD_SECONDS
+        self.drift = Drift()
+        """Of the lines that a speed applied to."""
+        self.paused_seconds = 0.0
+
+    @property
+    def skipped_seconds(self) -> float:
+        """How far the schedule moved because of stalls."""
+        return self._stalls.skipped_seconds if self._stalls else 0.0
 
     @property
     def free(self) -> bool:
         """Whether every line is due at once."""
-        return self._rate is None and self._speed is None
+        return self._rate is None and self._schedule is None
+
+    @property
+    def by_moment(self) -> bool:
+        """Whether lines go by their timestamps."""
+        return self._schedule is not None
+
+    def begin(self) -> None:
+        """Count anew from the next line: the same log begins again."""
+        if self._schedule:
+            self._schedule.begin()
 
     def groups(self, lines: list[bytes]) -> Iterator[list[bytes]]:
-        """The lines in groups, each when it is due; the rest at once where the work should stop.
+        """The lines of a block in groups, each when it is due; the rest at once where the work should stop.
 
         (They were read, and a checkpoint stands between blocks: sent early they are sent once.)
         """
-        if self.free:
-            yield lines
+        if not self.free:
+            yield from self.timed(lines, moment_of if self._schedule else _no_moment)
             return
-        group: list[bytes] = []
+        if self._paused():
+            self._rest()
+        yield lines
+
+    def timed(
+        self, lines: Iterable[L], moment: Callable[[L], float | None], ends: Callable[[L], bool] = lambda _: False
+    ) -> Iterator[list[L]]:
+        """The same for lines of any kind, as they come; a line that `ends` something is the last of its group."""
+        group: list[L] = []
+        dues: list[float] = []
         stopping = False
         for line in lines:
-            delay = 0.0 if stopping else self._due(line) - self._clock()
-            if delay > AHEAD_SECONDS:
+            now = self._clock()
+            by_rate, due = self._due(moment(line), now)
+            if not stopping and (self._paused() or max(by_rate, due) - now > self._early):
                 if group:
                     yield group
-                    group = []
-                stopping = not self._wait(delay)
+                    self._sent(dues)
+                    group, dues = [], []
+                stopping = not self._hold(by_rate)
+                now, due = self._clock(), self._now_due()
             group.append(line)
+            if self._stalls and not stopping:
+                dues.append(self._stalls.judge(due, now))
+            if ends(line):
+                yield group
+                self._sent(dues)
+                group, dues = [], []
         if group:
             yield group
+            self._sent(dues)
 
-    def _due(self, line: bytes) -> float:
-        if self._origin is None:
-            self._origin = self._clock()
-        due = self._origin
+    def _due(self, moment: float | None, now: float) -> tuple[float, float]:
+        """When the line is due by the rate, and when by its moment."""
+        by_rate = now
         if self._rate is not None:  # after a pause the limit holds again: what was not sent then is not made up for
-            due = max(self._next_by_rate, self._clock() - AHEAD_SECONDS)
-            self._next_by_rate = due + 1 / self._rate
-        moment = moment_of(line) if self._speed is not None else None
-        if moment is not None and self._speed is not None:
-            if self._first_moment is None:
-                self._first_moment = moment
-            due = max(due, self._origin + (moment - self._first_moment) / self._speed)
-        return due
+            by_rate = max(self._next_by_rate, now - self._rate_slack)
+            self._next_by_rate = by_rate + 1 / self._rate
+        return by_rate, self._schedule.due(moment, now) if self._schedule else now
+
+    def _now_due(self) -> float:
+        """When the last line is due by its moment: the schedule may have moved since."""
+        now = self._clock()
+        return self._schedule.due(None, now) if self._schedule else now
+
+    def _hold(self, by_rate: float) -> bool:
+        """Wait until the last line is due, and while paused; False where the work should stop."""
+        told, grain = False, self._grain
+        while True:
+            if self._paused() and not self._rest():
+                return False
+            left = max(by_rate, self._now_due()) - self._clock()
+            if left <= 0:
+                return True
+            if left > LONG_WAIT_SECONDS and not told:
+                told = True
+                self._tell_long_wait(left)
+            if not self._wait(min(max(left, grain), LOOK_SECONDS)):
+                return False
+            grain = 0.0  # what is left of a longer wait is waited for exactly
+
+    def _rest(self) -> bool:
+        """Wait while paused, and move the schedule by as long; False where the work should stop."""
+        log.info("Paused: the space bar, p or SIGUSR1 goes on")
+        began, going = self._clock(), True
+        while going and self._paused():
+            going = self._wait(LOOK_SECONDS)
+        seconds = self._clock() - began
+        self.paused_seconds += seconds
+        if self._schedule:
+            self._schedule.shift(seconds)
+        if going:
+            log.info("Going on after a pause of %.1f s", seconds)
+        return going
+
+    def _tell_long_wait(self, seconds: float) -> None:
+        if self._schedule:
+            moment = datetime.fromtimestamp(math.floor(self._schedule.latest), UTC).isoformat()
+            log.info("The next line, of %s, is due in %.0f s; --from and --until leave lines out", moment, seconds)
+
+    def _sent(self, dues: list[float]) -> None:
+        """Lines that were due then were handed over."""
+        self.drift.add(dues, self._clock())
+
+
+def _no_moment(_line: bytes) -> None:
+    return None

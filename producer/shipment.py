@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
 from producer.checkpoint import Checkpoint
-from producer.ledger import Counts, Ledger
+from producer.ledger import Counts, Ledger, Pending
+from producer.looping import Loop
 from producer.pacing import Pace, Window
 from producer.publisher import Publisher
 from producer.sources.blocks import Block
@@ -32,6 +34,19 @@ class Manner:
 
     open_input: Callable[[str, Callable[[], bool]], Source] = open_source
     """Opens what is replayed: a log, or an export to be converted."""
+    loop: Loop | None = None
+    scribe: Executor | None = None
+    """Who writes the checkpoints beside the work, where a disk that stands still must not hold lines up."""
+
+
+@dataclass
+class Load:
+    """A block on its way: those of its lines that are wanted, and its entry in the ledger."""
+
+    lines: list[bytes]
+    pending: Pending
+    begun: bool = False
+    """Whether something of it is sent: then the rest must follow, or the next run sends that once more."""
 
 
 class Shipment:
@@ -60,6 +75,7 @@ class Shipment:
         self._manner = manner
         self._checkpoint = checkpoint
         self._next_save = time.monotonic() + CHECKPOINT_SECONDS
+        self._saving: Future[None] | None = None
 
     @property
     def name(self) -> str:
@@ -68,15 +84,25 @@ class Shipment:
 
     def step(self) -> bool:
         """Send the next block; False where there is none to send now."""
+        load = self.take()
+        if load is not None:
+            for group in self._manner.pace.groups(load.lines):
+                self._publisher.publish(group, load.pending)
+            self.complete(load)
+        self.save_if_due()
+        return load is not None
+
+    def take(self) -> Load | None:
+        """Read the next block and enter it in the ledger; None where there is none to send now.
+
+        Its lines are handed over next, and then it is completed. What is only taken will be sent by the next run.
+        """
         block = self.reader.next_block()
         if block is None and self.reader.ended and not self._manner.stopping():
             block = self.reader.last_block()
         if self.reader.generation != self._generation:
             self._start_over()
-        if block is not None:
-            self._send(block)
-        self.save_if_due()
-        return block is not None
+        return None if block is None else self._enter(block)
 
     def _start_over(self) -> None:
         """The file was truncated: what is in flight of the old one counts for nothing in the new one."""
@@ -86,18 +112,21 @@ class Shipment:
         self.before_starting_over()
         self.ledger = Ledger(self.name, 0, self.counts)
 
-    def _send(self, block: Block) -> None:
+    def _enter(self, block: Block) -> Load:
         if self._checkpoint and self._fits_by_now(block.oversize):
             raise ClientEnded(f"The topic takes longer lines by now, as one in {self.name}")
         lines, outside = self._wanted(block.lines)
-        counts = Counts(block.total, block.blank, outside, len(block.oversize))
-        pending = self.ledger.open(block.end, counts)
+        if self._manner.loop:
+            lines = self._manner.loop.renamed(lines, self.reader.limit)
+        pending = self.ledger.open(block.end, Counts(block.total, block.blank, outside, len(block.oversize)))
         for line in block.oversize:
             self._publisher.refer(line, self.name, pending)
-        for group in self._manner.pace.groups(lines):
-            self._publisher.publish(group, pending)
-        pending.acknowledged()
-        self.counts += counts
+        return Load(lines, pending, begun=bool(block.oversize))
+
+    def complete(self, load: Load) -> None:
+        """All lines of the load were handed over."""
+        load.pending.acknowledged()
+        self.counts += load.pending.counts
 
     def _fits_by_now(self, oversize: list[Oversize]) -> bool:
         """Whether the topic takes one of these lines now, which it did not when it was asked first."""
@@ -111,13 +140,31 @@ class Shipment:
         return kept, len(lines) - len(kept)
 
     def save_if_due(self) -> None:
-        """Write the checkpoint where the last time was long enough ago."""
-        if time.monotonic() >= self._next_save:
+        """Write the checkpoint where the last time was long enough ago. Raises `Stop` where that fails, or has failed
+        beside the work."""
+        if time.monotonic() < self._next_save:
+            return
+        if self._manner.scribe is None or self._checkpoint is None:
             self.save()
+        elif self._saving is None or self._saving.done():
+            self._see_it_saved()
+            self._next_save = time.monotonic() + CHECKPOINT_SECONDS
+            self._saving = self._manner.scribe.submit(self._write, self._checkpoint, self.ledger.acknowledged)
 
     def save(self, *, done: bool = False) -> None:
         """Write the checkpoint: what is acknowledged by now; `done`: and that nothing more is expected."""
         self._next_save = time.monotonic() + CHECKPOINT_SECONDS
+        self._see_it_saved()
         if self._checkpoint:
-            failpoints.reached(Place.PRODUCER_ACKNOWLEDGED)
-            self._checkpoint.save(self.ledger.acknowledged, done=done)
+            self._write(self._checkpoint, self.ledger.acknowledged, done=done)
+
+    def _see_it_saved(self) -> None:
+        """Wait for the scribe, who is at this checkpoint or not begun with it."""
+        if self._saving:
+            saving, self._saving = self._saving, None
+            saving.result()
+
+    @staticmethod
+    def _write(checkpoint: Checkpoint, acknowledged: int, *, done: bool = False) -> None:
+        failpoints.reached(Place.PRODUCER_ACKNOWLEDGED)
+        checkpoint.save(acknowledged, done=done)

@@ -116,7 +116,8 @@ def _option(setting: Setting, defaults: dict[str, Any]) -> Callable[[F], F]:
         "show_default": default is not None and default is not False,
     }
     if setting.kind is bool:
-        return click.option(setting.flag, parameter_name(setting), is_flag=True, **shown)
+        flag = f"{setting.flag}/--no-{setting.flag[2:]}" if default else setting.flag
+        return click.option(flag, parameter_name(setting), is_flag=True, **shown)
     if setting.many:
         shown |= {"multiple": True, "default": (), "show_default": False}
     return click.option(setting.flag, parameter_name(setting), type=_type(setting), metavar=setting.metavar, **shown)

@@ -1,8 +1,9 @@
-"""SIGINT and SIGTERM: the first asks the work to end safely, the second ends the process at once."""
+"""SIGINT and SIGTERM: the first asks the work to end safely, the second ends the process at once. SIGUSR1: pause."""
 
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 GRACE_SECONDS = 20.0
@@ -15,6 +16,8 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.before_leaving: list[Callable[[], None]] = []
+        """What must be done even where the process ends at once: the terminal is put back as it was."""
 
     def __bool__(self) -> bool:
         return self.signal is not None
@@ -32,6 +35,8 @@ class Interruption:
 
     def _heard(self, number: int, _frame: FrameType | None) -> None:
         if self.signal is not None:
+            for put_back in self.before_leaving:
+                put_back()
             os.write(
                 sys.stderr.fileno(),
                 b"chatferry: leaving now; run the same command again, nothing is lost\n",
@@ -39,3 +44,22 @@ class Interruption:
             os._exit(128 + number)
         self.signal = number
         os.write(sys.stderr.fileno(), b"chatferry: ending safely; once more to leave now\n")
+
+
+class Pause:
+    """Whether the work should rest for now: SIGUSR1 turns it on, and off again, and so does whoever calls `toggle`."""
+
+    def __init__(self) -> None:
+        self._on = False
+
+    def __bool__(self) -> bool:
+        return self._on
+
+    def listen(self) -> "Pause":
+        """Take SIGUSR1 over for this process, which ends it otherwise. To be called in its main thread."""
+        signal.signal(signal.SIGUSR1, self.toggle)
+        return self
+
+    def toggle(self, *_: object) -> None:
+        """Rest, or go on."""
+        self._on = not self._on

@@ -41,7 +41,7 @@ class Reader:
         self.position = start
         """Offset in bytes, in the decompressed text, of what will be read next."""
         self._follow = follow
-        self._limit = limit
+        self.limit = limit
         self._read_bytes = read_bytes
         self._head = source.head(min(start, HEAD_BYTES)) if follow and source.identity else b""
         """The first bytes as they were read, of a file that is followed."""
@@ -120,6 +120,6 @@ class Reader:
         self.generation += 1
         self.position = 0
         self.head_before, self._head = self._head, b""
-        self._cutter = LineCutter(self._limit)
+        self._cutter = LineCutter(self.limit)
         self.source.skip_to(0)
         return True

@@ -151,3 +151,18 @@ def test_millions_of_tiny_lines_out_of_kilobytes_are_accounted_for_in_constant_m
     run = ferry.start("load", log, "--database", sqlite_url, "--dead-letter-run", "0", "--json")
     account = within_limits(run, seconds=250).json
     assert (account["dead_letters"], account["blank"], account["missing"]) == (200 * blocks, blocks << 20, 0)
+
+
+@pytest.mark.long
+def test_long_files_are_merged_by_time_in_constant_memory(
+    ferry: Ferry, kafka: Kafka | GivenKafka, topic: str, tmp_path: Path
+) -> None:
+    create_topic(kafka.brokers, topic)
+    logs = [tmp_path / f"{place}.jsonl" for place in range(3)]
+    for place, log in enumerate(logs):
+        with log.open("wb") as out:
+            out.writelines(message(3 * n + place, "x" * 1_000) + b"\n" for n in range(120_000))
+    assert sum(log.stat().st_size for log in logs) > 1.5 * MOST_MEGABYTES * 1e6
+    run = ferry.start("produce", *logs, "--brokers", kafka.brokers, "--topic", topic, "--speed", "1e9", "--json")
+    account = within_limits(run, seconds=200).json
+    assert account["acknowledged"] == 360_000

@@ -21,7 +21,8 @@ COMMON = {"json", "quiet", "verbose", "config"}
 
 CONTRACT = {
     "load": ["--database", "--brokers", "--topic", "--workers"],
-    "produce": ["--brokers", "--topic", "--state", "--key", "--follow", "--speed", "--rate", "--from", "--until"],
+    "produce": ["--brokers", "--topic", "--state", "--key", "--follow", "--speed", "--rate", "--from", "--until",
+                "--catch-up", "--loop", "--rounds"],
     "consume": ["--brokers", "--topic", "--group", "--database", "--workers", "--until-end", "--on-duplicate",
                 "--metrics-port"],
     "topics create": ["--brokers", "--topic", "--partitions", "--replication-factor"],
@@ -109,8 +110,9 @@ def test_each_setting_shows_its_flag_default_and_variable_in_the_help(name: str)
             assert option.envvar == setting.variable
             assert setting.flag in result.output
             assert f"env var: {setting.variable}" in result.output
+            default = setting.flag[2:] if setting.default is True else option.default
             if setting.default not in (None, False):
-                assert f"default: {option.default}" in " ".join(result.output.split())
+                assert f"default: {default}" in " ".join(result.output.split())
 
 
 def test_config_show_takes_every_setting() -> None:
@@ -202,6 +204,20 @@ def test_pair_without_equals_is_a_usage_problem() -> None:
 
 def test_version_is_the_packages() -> None:
     assert run("--version").output == f"chatferry, version {version('chatferry')}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "holds"),
+    [
+        ([], {}, True),
+        (["--no-catch-up"], {}, False),
+        ([], {"CHATFERRY_CATCH_UP": "false"}, False),
+        (["--catch-up"], {"CHATFERRY_CATCH_UP": "0"}, True),
+    ],
+)
+def test_setting_that_is_on_can_be_turned_off(arguments: list[str], variables: dict[str, str], holds: bool) -> None:
+    result = run("config", "show", "--json", *arguments, **variables)
+    assert json.loads(result.stdout)["catch_up"]["value"] is holds
 
 
 # --- start-up -----------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.ledger import Ledger, Pending
+from producer.ledger import Joint, Ledger, Pending
 
 
 def opened(ledger: Ledger, *ends: int, parts: int = 0) -> list[Pending]:
@@ -94,3 +94,18 @@ def test_offset_is_the_end_of_the_last_block_before_the_first_open_one(
         assert ledger.acknowledged == ([start, *ends])[done]
         assert ledger.settled == (not any(left))
     assert (ledger.acknowledged, ledger.settled) == (end, True)
+
+
+def test_blocks_sent_together_wait_for_all_parts_of_what_was_sent_together_and_for_their_own() -> None:
+    ledgers = [Ledger("a", 0), Ledger("b", 0)]
+    blocks = [ledger.open(10) for ledger in ledgers]
+    joint = Joint(blocks)
+    joint.parts += 2  # two slices
+    blocks[0].acknowledged()  # all of it was handed over
+    for _ in range(2):
+        joint.acknowledged()
+        assert [ledger.acknowledged for ledger in ledgers] == [0, 0]
+    joint.acknowledged()
+    assert [ledger.acknowledged for ledger in ledgers] == [10, 0]
+    blocks[1].acknowledged()
+    assert [ledger.acknowledged for ledger in ledgers] == [10, 10]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from producer.pacing import AHEAD_SECONDS, Pace, Window, moment_of, parse_moment
+from producer.pacing import AHEAD_SECONDS, GRAIN_SECONDS, LOOK_SECONDS, Pace, Window, moment_of, parse_moment
 from schemas.errors import UsageProblem
 
 
@@ -21,6 +21,11 @@ class Time:
     late: float = 0.0
     waits: list[float] = field(default_factory=list)
     allowed_waits: int = 1_000_000
+    pauses: list[tuple[float, float]] = field(default_factory=list)
+    """From when until when it is paused, in seconds from 1,000."""
+
+    def paused(self) -> bool:
+        return any(start <= round(self.now - 1_000, 6) < end for start, end in self.pauses)
 
     def clock(self) -> float:
         return self.now
@@ -36,8 +41,8 @@ def sent(pace: Pace, time: Time, lines: list[bytes]) -> list[tuple[float, int]]:
     return [(round(time.now - 1_000, 6), len(group)) for group in pace.groups(lines)]
 
 
-def pace(time: Time, *, rate: float | None = None, speed: float | None = None) -> Pace:
-    return Pace(rate=rate, speed=speed, wait=time.wait, clock=time.clock)
+def pace(time: Time, *, rate: float | None = None, speed: float | None = None, catch_up: bool = True) -> Pace:
+    return Pace(rate=rate, speed=speed, catch_up=catch_up, wait=time.wait, paused=time.paused, clock=time.clock)
 
 
 # --- rate and speed -----------------------------------------------------------------------------------------
@@ -91,7 +96,7 @@ def test_wait_that_is_a_little_late_does_not_lower_the_rate() -> None:
 def test_late_wait_does_not_delay_the_lines_after_it() -> None:
     time = Time(late=0.7)
     lines = [line(second) for second in (0, 0.5, 1, 1.5, 2)]
-    assert sent(pace(time, speed=1), time, lines) == [(0, 1), (1.2, 2), (2.2, 2)]
+    assert sent(pace(time, speed=1), time, lines) == [(0, 1), (0.8, 1), (1.6, 2), (2.4, 1)]
 
 
 def test_speed_keeps_the_distances_of_the_timestamps() -> None:
@@ -124,14 +129,146 @@ def test_rate_and_speed_together_keep_to_the_slower() -> None:
 
 def test_told_to_stop_while_waiting_sends_what_was_read_and_waits_no_more() -> None:
     time = Time(allowed_waits=1)
-    groups = [len(group) for group in pace(time, rate=2).groups([line()] * 6)]
+    groups = [len(group) for group in pace(time, rate=10).groups([line()] * 6)]
     assert groups == [1, 1, 4]
-    assert time.waits == [0.5, 0.5]
+    assert time.waits == [0.1, 0.1]
 
 
 def test_no_lines_are_no_group() -> None:
     time = Time()
     assert sent(pace(time, rate=1), time, []) == []
+
+
+def test_with_a_speed_no_line_goes_before_its_time_and_no_wait_is_shorter_than_a_grain() -> None:
+    time = Time()
+    lines = [line(number / 1_000) for number in range(1_000)]
+    groups = sent(pace(time, speed=1), time, lines)
+    due = 0
+    for moment, count in groups:
+        due += count
+        assert (due - 1) / 1_000 <= moment + 1e-6
+    assert min(time.waits) >= GRAIN_SECONDS
+    assert len(groups) <= 1 + 1_000 / (GRAIN_SECONDS * 1_000)
+
+
+def test_what_is_left_of_a_longer_wait_is_waited_for_exactly() -> None:
+    time = Time(late=-0.0005)  # a wait that comes back before its time, as one that counts whole milliseconds does
+    timed = pace(time, speed=1)
+    sent(timed, time, [line(second / 10) for second in range(20)])
+    assert timed.drift.max_ms < 0.6
+
+
+def test_rate_beside_a_speed_is_reached_although_waits_have_a_grain() -> None:
+    time = Time(late=0.001)
+    groups = sent(pace(time, rate=1_000, speed=1), time, [line(0)] * 2_000)
+    assert groups[-1][0] == pytest.approx(2, abs=0.03)
+
+
+def test_a_wait_is_cut_so_that_a_pause_is_heard() -> None:
+    time = Time()
+    sent(pace(time, speed=1), time, [line(0), line(100)])
+    assert max(time.waits) <= LOOK_SECONDS
+
+
+# --- pause, stalls and drift --------------------------------------------------------------------------------
+
+
+def test_pause_moves_all_that_is_to_come_and_is_no_drift() -> None:
+    time = Time(pauses=[(2.5, 12.5)])
+    timed = pace(time, speed=1)
+    assert sent(timed, time, [line(second) for second in range(5)]) == [(0, 1), (1, 1), (2, 1), (13, 1), (14, 1)]
+    assert timed.paused_seconds == pytest.approx(10)
+    assert timed.drift.max_ms == pytest.approx(0, abs=0.01)
+    assert timed.skipped_seconds == 0
+
+
+def test_two_pauses_add_up() -> None:
+    time = Time(pauses=[(0.5, 1.5), (3.2, 7.2)])
+    timed = pace(time, speed=1)
+    assert [moment for moment, _ in sent(timed, time, [line(second) for second in range(4)])] == [0, 2, 3, 8]
+    assert timed.paused_seconds == pytest.approx(5)
+
+
+def test_pause_before_the_first_line_moves_nothing() -> None:
+    time = Time(pauses=[(0, 3)])
+    timed = pace(time, speed=1)
+    assert sent(timed, time, [line(0), line(1)]) == [(3, 1), (4, 1)]
+    assert timed.drift.max_ms == pytest.approx(0, abs=0.01)
+
+
+def test_nothing_is_sent_while_paused_even_where_it_is_late() -> None:
+    time = Time(pauses=[(50, 60)])
+    timed = pace(time, speed=1)
+    groups = timed.groups([line(0), line(1), line(2)])
+    next(groups)
+    time.now += 50  # a stall, and then the pause: nothing of what is late goes before its end
+    next(groups)
+    assert time.now == pytest.approx(1_060)
+
+
+@pytest.mark.parametrize("rate", [1.0, None])
+def test_pause_holds_lines_up_without_a_speed_too(rate: float | None) -> None:
+    time = Time(pauses=[(0, 5)])
+    assert sent(pace(time, rate=rate), time, [line()])[0][0] == 5
+
+
+def test_told_to_stop_while_paused_sends_the_rest_at_once_and_counts_the_pause() -> None:
+    time = Time(pauses=[(0.2, 1_000)], allowed_waits=10)
+    timed = pace(time, speed=1)
+    assert sent(timed, time, [line(0), line(10), line(20)]) == [(0, 1), (1.1, 2)]
+    assert timed.paused_seconds == pytest.approx(0.9)
+    assert timed.drift.lines == 1  # what was sent before its time is not measured
+
+
+def sent_with_a_stall(timed: Pace, time: Time) -> list[tuple[float, int]]:
+    """The same for a line every four seconds, where the first wait lasts 19 s: the machine stood still."""
+    time.late = 18.9
+    found = []
+    for group in timed.groups([line(second) for second in range(0, 32, 4)]):
+        found.append((round(time.now - 1_000, 1), len(group)))
+        time.late = 18.9 if len(found) == 1 else 0.0
+    return found
+
+
+def test_after_a_stall_what_is_late_goes_at_once_and_the_rest_when_it_is_due() -> None:
+    time = Time()
+    timed = pace(time, speed=1)
+    assert sent_with_a_stall(timed, time) == [(0, 1), (19, 4), (20, 1), (24, 1), (28, 1)]
+    assert timed.drift.max_ms == pytest.approx(15_000)
+    assert timed.skipped_seconds == 0
+
+
+def test_stall_that_is_skipped_moves_the_rest() -> None:
+    time = Time()
+    timed = pace(time, speed=1, catch_up=False)
+    assert sent_with_a_stall(timed, time) == [(0, 1), *((at, 1) for at in range(19, 47, 4))]
+    assert timed.skipped_seconds == pytest.approx(15)
+    assert timed.drift.max_ms == pytest.approx(0, abs=5)
+
+
+def test_drift_is_taken_when_the_lines_were_handed_over() -> None:
+    time = Time()
+    timed = pace(time, speed=1)
+    for _ in timed.groups([line(0), line(1)]):
+        time.now += 0.25  # the queue was full
+    assert timed.drift.max_ms == pytest.approx(250)
+    assert timed.drift.lines == 2
+
+
+def test_begun_anew_the_first_line_is_due_at_once() -> None:
+    time = Time()
+    timed = pace(time, speed=1)
+    assert sent(timed, time, [line(0), line(2)]) == [(0, 1), (2, 1)]
+    timed.begin()
+    assert sent(timed, time, [line(0), line(2)]) == [(2, 1), (4, 1)]
+
+
+def test_a_long_wait_is_told_once_with_its_moment(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    time = Time()
+    sent(pace(time, speed=1e6), time, [line(1_700_000_000), line(4_102_444_800)])  # the first day of 2100, by mistake?
+    (told,) = caplog.messages
+    assert told.startswith("The next line, of 2100-01-01T00:00:00+00:00, is due in 2402 s")
 
 
 # --- the window ---------------------------------------------------------------------------------------------

@@ -1,0 +1,111 @@
+"""Several files as one, by time: a merge that holds one block of each, however long they are."""
+
+import heapq
+import resource
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from producer.ledger import Joint
+from producer.pacing import moment_of
+from producer.publisher import Publisher
+from producer.schedule import NO_MOMENT
+from producer.shipment import Load, Manner, Shipment
+from schemas.errors import UsageProblem
+
+DESCRIPTORS_BESIDE = 64
+"""What the process has open beside the files: standard streams, libraries, connections to brokers."""
+
+
+class Cue(NamedTuple):
+    """A line and when it comes. They are compared by moment and place, which no two that wait have in common."""
+
+    moment: float
+    """The latest of its file so far, in Unix seconds: a line without a moment, and one whose moment goes back, goes
+    with the line before it. Minus infinity before the first."""
+    place: int
+    """The file's, in the order given: of equal moments the first file's goes first."""
+    line: bytes
+    shipment: Shipment
+    load: Load
+    last: bool
+    """Whether the load is complete with it."""
+
+
+def cues(shipment: Shipment, place: int, stopping: Callable[[], bool], attend: Callable[[], None]) -> Iterator[Cue]:
+    """The wanted lines of one file, in its order. No block is read once the work should stop.
+
+    `attend` is called for each block: many may go by without a line that is wanted.
+    """
+    moment = NO_MOMENT
+    while not stopping() and (load := shipment.take()) is not None:
+        last = len(load.lines) - 1
+        for number, line in enumerate(load.lines):
+            stamped = moment_of(line)
+            moment = moment if stamped is None else max(moment, stamped)
+            yield Cue(moment, place, line, shipment, load, number == last)
+        if last < 0:
+            shipment.complete(load)
+        attend()
+
+
+class Conductor:
+    """Sends files merged by time, each line when it is due, and each accounted for in its own file's ledger."""
+
+    def __init__(
+        self, shipments: Sequence[Shipment], publisher: Publisher, manner: Manner, attend: Callable[[], None]
+    ) -> None:
+        """`attend` does what must not wait for the next line; it is called at least once a block."""
+        self._publisher = publisher
+        self._manner = manner
+        self._attend = attend
+        files = (cues(shipment, place, manner.stopping, attend) for place, shipment in enumerate(shipments))
+        self._merged = heapq.merge(*files)
+
+    def run(self) -> None:
+        """Until all is sent. Told to stop it sends the rest of the blocks that were begun, and nothing of the others:
+        so the next run sends nothing twice."""
+        for group in self._manner.pace.timed(self._wanted(), _moment, _last):
+            self._hand_over(group)
+            self._attend()
+
+    def _wanted(self) -> Iterator[Cue]:
+        """What is given out here is handed over: a load of which one line is given out is given out whole."""
+        stopping = False
+        for cue in self._merged:
+            stopping = stopping or self._manner.stopping()
+            if cue.load.begun or not stopping:
+                cue.load.begun = True
+                yield cue
+
+    def _hand_over(self, group: list[Cue]) -> None:
+        """All at once and in their order, whatever files they are of."""
+        joint = Joint({cue.load.pending: None for cue in group})
+        self._publisher.publish([cue.line for cue in group], joint)
+        joint.acknowledged()
+        for cue in group:
+            if cue.last:
+                cue.shipment.complete(cue.load)
+
+
+def _moment(cue: Cue) -> float:
+    return cue.moment
+
+
+def _last(cue: Cue) -> bool:
+    return cue.last
+
+
+def make_room(files: int) -> None:
+    """See that so many files can be open at once, and the lock of each one's checkpoint.
+
+    Raises `UsageProblem` where the system does not allow it.
+    """
+    needed = 2 * files + DESCRIPTORS_BESIDE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise UsageProblem(
+            f"With --speed all {files:,} files are open at once, and this process may open {hard:,}",
+            f"Set ulimit -n {needed}, or name fewer files",
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
