@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
 from consumer.batch import Batch
-from consumer.outage import Outage
 from consumer.stores.store import Store, Stored
 from schemas.errors import DatabaseDown
+from terminal.outage import Outage
 
 PATIENCE_SECONDS = 10.0
 """How long the worker waits for the database without a look at Kafka: far below max.poll.interval.ms (300 s), and long
