@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from schemas.kafka import (
     no_topic,
     translate,
 )
-from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD
+from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, KAFKA_DEFAULT_RETENTION_MS, RECORD_OVERHEAD
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,8 @@ class TopicFacts:
     partitions: int
     max_message_bytes: int
     identity: str
+    keeps_seconds: float = math.inf
+    """How long it keeps a record, counted from its CreateTime, or how old that may be: whichever is less."""
 
     @property
     def longest_line(self) -> int:
@@ -91,9 +94,17 @@ def ask_topic(settings: Settings, topic: str) -> TopicFacts:
         time.sleep(PAUSE_SECONDS)
         metadata = metadata_of(admin, settings, trouble)
     own = settings.get("message.max.bytes")
-    limit = int(own) if own is not None else _max_message_bytes(admin, topic)
+    entries = _topic_settings(admin, topic) if own is None else {}
+    limit = int(entries.get("max.message.bytes", KAFKA_DEFAULT_MAX_MESSAGE_BYTES) if own is None else own)
     identity = f"{metadata.cluster_id}/{_topic_id(admin, topic)}"
-    return TopicFacts(topic, len(metadata.topics[topic].partitions), limit, identity)
+    return TopicFacts(topic, len(metadata.topics[topic].partitions), limit, identity, _keeps_seconds(entries))
+
+
+def _keeps_seconds(entries: Mapping[str, str]) -> float:
+    """See `TopicFacts.keeps_seconds`; -1 is for ever."""
+    kept = int(entries.get("retention.ms", KAFKA_DEFAULT_RETENTION_MS))
+    taken = int(entries.get("message.timestamp.before.max.ms", kept))
+    return min([limit / 1000 for limit in (kept, taken) if limit >= 0], default=math.inf)
 
 
 class Trouble:
@@ -147,22 +158,22 @@ def metadata_of(admin: AdminClient, settings: Settings, trouble: Trouble) -> Clu
     raise said if isinstance(said, Stop) else no_broker(brokers, reason)
 
 
-def _max_message_bytes(admin: AdminClient, topic: str) -> int:
-    """The topic's largest record. Where the broker will not or cannot say, Kafka's default, and the log says so.
+def _topic_settings(admin: AdminClient, topic: str) -> dict[str, str]:
+    """The topic's settings by name. Where the broker will not or cannot say, none, and the log says so.
 
     Raises `BrokerDown` where it is away: a guess would make dead letters of good lines.
     """
     resource = ConfigResource(ResourceType.TOPIC, topic)
     try:
         entries = admin.describe_configs([resource], request_timeout=ANSWER_SECONDS)[resource].result()
-        return int(entries["max.message.bytes"].value)
     except KafkaException as error:
         said = _unless_refused(error, f"Asking for the settings of {topic}")
         log.warning("%s: its largest record is taken to be %s bytes (-X message.max.bytes=N says otherwise)",
                     said, f"{KAFKA_DEFAULT_MAX_MESSAGE_BYTES:,}")  # fmt: skip
-    except KeyError:
+        return {}
+    if "max.message.bytes" not in entries:
         log.debug("%s: this broker does not tell max.message.bytes; Kafka's default is assumed", topic)
-    return KAFKA_DEFAULT_MAX_MESSAGE_BYTES
+    return {name: str(entry.value) for name, entry in entries.items() if entry.value is not None}
 
 
 def _topic_id(admin: AdminClient, topic: str) -> str:

@@ -19,6 +19,10 @@ AHEAD_SECONDS = 0.002
 """Lines that are due within this time are sent at once: sleeps are not exact, and one a line would be the
 bottleneck."""
 
+FUTURE_SECONDS = 60.0
+"""So far two clocks may be apart. A topic refuses a record that is further ahead, an hour by default, and a refused
+record stops the client."""
+
 
 class _Timestamp(msgspec.Struct, gc=False):
     timestamp: int | float | str
@@ -35,6 +39,22 @@ def moment_of(line: bytes) -> float | None:
         return float(timestamp)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadLine):
         return None
+
+
+def create_time(keeps_seconds: float, clock: Clock = time.time) -> Callable[[bytes], int]:
+    """A function from a line to its timestamp in Unix milliseconds, for a record's CreateTime.
+
+    It is 0, which stands for the moment of sending, where the line has no timestamp, or one that the topic would
+    refuse (in the future) or delete at once: older than `keeps_seconds`, how long the topic keeps records.
+    """
+
+    def milliseconds(line: bytes) -> int:
+        moment, now = moment_of(line), clock()
+        if moment is None or not max(0.0, now - keeps_seconds / 2) < moment <= now + FUTURE_SECONDS:
+            return 0
+        return round(moment * 1000)
+
+    return milliseconds
 
 
 def parse_moment(text: str | None, flag: str) -> float | None:

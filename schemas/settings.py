@@ -74,7 +74,7 @@ SETTINGS: dict[str, Setting] = {
         # the producer
         Setting(
             "state",
-            "Folder of the checkpoints.  [default: the user's state folder]",
+            "Folder of the checkpoints and of the spool.  [default: the user's state folder]",
             kind=Path,
             metavar="DIR",
         ),
@@ -89,6 +89,27 @@ SETTINGS: dict[str, Setting] = {
         Setting("rate", "At most N lines a second.", kind=float, minimum=1e-3, metavar="N"),
         Setting("from", "Only lines from this moment on: ISO 8601 (UTC) or Unix seconds.", metavar="TIME"),
         Setting("until", "Only lines before this moment.", metavar="TIME"),
+        # the listeners
+        Setting(
+            "as",
+            "What a network is called in site_id, instead of its host: for all, or URL=NAME; may be repeated.",
+            metavar="[URL=]NAME",
+            many=True,
+        ),
+        Setting(
+            "secret_file",
+            "File that holds a URL's password or token; may be repeated. Or set its CHATFERRY_ variable.",
+            metavar="URL=PATH",
+            many=True,
+        ),
+        Setting(
+            "spool_limit",
+            "Bytes that wait on the disk at most while Kafka does not take them.",
+            256 << 20,
+            int,
+            minimum=1024,
+        ),
+        Setting("dry_run", "Print what would be sent, and send nothing.", False, bool),
         # the consumer
         Setting("group", "The consumer group.", DEFAULT_GROUP),
         Setting(
@@ -157,7 +178,7 @@ def read_file(path: Path) -> dict[str, Any]:
     for name, value in values.items():
         if name not in SETTINGS:
             raise UsageProblem(f"{path}: unknown setting {name!r}", "`chatferry config show` lists them all")
-        if isinstance(value, list) and name != "librdkafka":
+        if isinstance(value, list) and not SETTINGS[name].many:
             raise UsageProblem(f"{path}: {name} takes one value, not a list")
         if name == "librdkafka" and not isinstance(value, dict | list):
             raise UsageProblem(f"{path}: librdkafka is a table", 'For example [librdkafka] and then "linger.ms" = 5')

@@ -57,18 +57,18 @@ class Meter:
             if self._bar:
                 self._bar.update(self._task, total=total)
 
-    def show(self, done: float, lines: int) -> None:
-        """`done` of the total, and `lines` so far. Cheap to call often."""
+    def show(self, done: float, lines: int, note: str = "") -> None:
+        """`done` of the total, `lines` so far, and what else is to be said. Cheap to call often."""
         now = self._clock()
         if now < self._next:
             return
         self._next = now + (DRAW_EVERY_SECONDS if self._bar else LOG_EVERY_SECONDS)
         rate = lines / max(now - self._started, 1e-9)
         if self._bar:
-            self._bar.update(self._task, completed=done, rate=f"{rate:,.0f} lines/s")
+            self._bar.update(self._task, completed=done, rate=f"{rate:,.0f} lines/s{note}")
         elif self._log and now > self._started + 1:
             share = f", {100 * done / self._total:.0f}%" if self._total else ""
-            log.info("%s: %s lines%s, %s lines/s", self._verb, f"{lines:,}", share, f"{rate:,.0f}")
+            log.info("%s: %s lines%s, %s lines/s%s", self._verb, f"{lines:,}", share, f"{rate:,.0f}", note)
 
 
 def _bar(*, in_bytes: bool) -> "Progress":

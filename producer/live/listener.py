@@ -47,9 +47,14 @@ class Ear(ABC):
     async def durable(self, mark: Mark) -> None:
         """Returns when Kafka has acknowledged everything up to `mark`."""
 
-    @abstractmethod
     def listening(self, name: str) -> None:
         """Say in the log that `name` is listened to: the channel was joined, the port is open."""
+        log.info("%s: listening", name)
+        self.when_listening()
+
+    @abstractmethod
+    def refuse(self, what: str) -> None:
+        """Something was heard that cannot be taken, and is lost: it is told, counted, and makes the exit status 1."""
 
     @property
     @abstractmethod

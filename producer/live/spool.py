@@ -29,6 +29,7 @@ Mark: TypeAlias = int
 
 SEGMENT_BYTES = 16 << 20
 TAIL_BYTES = 64 << 10
+READ_BYTES = 1 << 20
 
 _SEGMENT = re.compile(r"([0-9]{20})\.jsonl")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -182,7 +183,7 @@ class Spool:
     def read(self, position: Mark, size: int) -> bytes:
         """Up to `size` bytes from `position` on; `b""` where nothing is written there yet.
 
-        Raises `Stop` where the disk fails.
+        Raises `OSError` where the disk fails.
         """
         size = min(size, self.written - position)
         if size <= 0:
@@ -191,8 +192,16 @@ class Spool:
             start = max(start for start in self._starts if start <= position)
         if self._reading is None or self._reading[0] != start:
             self._stop_reading()
-            self._reading = (start, open_private(self._path(start), os.O_RDONLY))
+            self._reading = (start, os.open(self._path(start), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
         return os.pread(self._reading[1], size, position - start)
+
+    def left(self) -> int:
+        """How many lines are on the spool and not acknowledged. Raises `OSError` as `read` does."""
+        position, lines = self.acknowledged, 0
+        while data := self.read(position, READ_BYTES):
+            position += len(data)
+            lines += data.count(b"\n")
+        return lines
 
     def delivered(self, mark: Mark) -> None:
         """Kafka has everything before `mark`: segments that are done with are removed."""
