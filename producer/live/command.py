@@ -46,7 +46,7 @@ def listen(urls: tuple[str, ...], **given: Any) -> int:
     if given["json"]:
         emit_json(shown)
     else:
-        say(_sentence(shown, "printed" if given["dry_run"] else f"acknowledged by {given['topic']}"))
+        say(_sentence(shown, None if given["dry_run"] else given["topic"]), err=given["dry_run"])
     if account.spooled:
         say(f"{account.spooled:,} lines stay on the spool: run the same command again, and they are sent", err=True)
     lost = account.refused.total() + (0 if interruption else account.spooled)
@@ -96,8 +96,9 @@ def _shown(account: Account, urls: list[str], seconds: float) -> dict[str, Any]:
     }
 
 
-def _sentence(shown: dict[str, Any], what: str) -> str:
-    parts = [f"{shown['heard']:,} lines heard", f"{shown['acknowledged']:,} {what}"]
+def _sentence(shown: dict[str, Any], topic: str | None) -> str:
+    parts = [f"{shown['heard']:,} lines heard"]
+    parts.append(f"{shown['acknowledged']:,} acknowledged by {topic}" if topic else "nothing sent (--dry-run)")
     if shown["spooled"]:
         parts.append(f"{shown['spooled']:,} NOT acknowledged, on the spool")
     if shown["refused"]:

@@ -5,11 +5,29 @@ import os
 import stat
 from pathlib import Path
 
+from producer.checkpoint import see_that_it_is_ours
 from schemas.errors import Stop
 
 LONGEST_BYTES = 16 << 20
 
 OTHER_FOLDER = "Remove it, or name another folder: --state"
+
+
+def private_folder(base: Path, *parts: str) -> Path:
+    """The folder `base/part/part`, made level by level with mode 0700 where it is not there.
+
+    Raises `Stop` where it cannot be used, or one of the levels is a link, somebody else's or writable for everybody.
+    """
+    folder = base
+    try:
+        base.parent.mkdir(parents=True, exist_ok=True)
+        for level in ("", *parts):
+            folder = folder / level
+            folder.mkdir(mode=0o700, exist_ok=True)
+            see_that_it_is_ours(folder)
+    except OSError as error:
+        raise Stop(f"Cannot use the state folder {folder}: {error.strerror}", "Name another with --state") from None
+    return folder
 
 
 def open_private(path: Path, flags: int) -> int:

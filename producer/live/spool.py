@@ -18,7 +18,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Self, TypeAlias
 
-from producer.checkpoint import see_that_it_is_ours
 from producer.live.private import OTHER_FOLDER, open_private, read_private, write_private
 from schemas.errors import SpoolFull, Stop
 
@@ -44,9 +43,9 @@ class Spool:
     """
 
     def __init__(self, folder: Path, limit_bytes: int, segment_bytes: int = SEGMENT_BYTES) -> None:
-        """Open the spool in `folder`, which is made where it is not there.
+        """Open the spool in `folder`, one of `private_folder`.
 
-        Raises `Stop` where the folder cannot be used or is not ours alone, or another listener has it open.
+        Raises `Stop` where a file in it is not ours, or another listener has it open.
         """
         self._folder = folder
         self._limit = limit_bytes
@@ -54,12 +53,7 @@ class Spool:
         self._lock = threading.Lock()
         self._writing: int | None = None
         self._reading: tuple[Mark, int] | None = None
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            see_that_it_is_ours(folder)
-            self._held = self._hold()
-        except OSError as error:
-            raise Stop(f"Cannot use the state folder {folder}: {error.strerror}", "Name another with --state") from None
+        self._held = self._hold()
         self._starts = self._found()
         self.written: Mark = self._end_of_last()
         """The end of what was appended."""

@@ -15,6 +15,7 @@ from producer.live.ear import Desk, PrintingEar, SpoolEar
 from producer.live.listener import Ear, Listener, keep_listening
 from producer.live.making import make_listener
 from producer.live.memory import Memory
+from producer.live.private import private_folder
 from producer.live.secrets import Secrets
 from producer.live.spool import Mark, Spool
 from producer.live.urls import Place
@@ -107,7 +108,7 @@ def _given(order: Order, memories: Sequence[Memory]) -> list[tuple[Place, Secret
 def _folder(state: Path, topic: str, identity: str) -> Path:
     """Where spool and memories for this topic are: another cluster's topic of the same name has its own."""
     cluster, _, _ = identity.partition("/")
-    return state / "listen" / topic / _digest(cluster)
+    return private_folder(state, "listen", topic, _digest(cluster))
 
 
 def _digest(text: str) -> str:
