@@ -1,7 +1,9 @@
 """Requests to the webhook: their bodies within bounds, and answers in JSON."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+import zlib
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -10,6 +12,9 @@ from aiohttp.client_exceptions import ClientPayloadError
 from aiohttp.http_exceptions import HttpProcessingError
 
 from producer.live.webhooks.answers import Refused
+from schemas.errors import Stop
+
+log = logging.getLogger(__name__)
 
 LONGEST_BODY_BYTES = 16 << 20
 """Of one request, decompressed."""
@@ -22,6 +27,8 @@ BODY_SECONDS = 30.0
 
 RETRY_SECONDS = 2
 
+PIECE_BYTES = 64 << 10
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -31,32 +38,33 @@ class Bodies:
     def __init__(self, one: int = LONGEST_BODY_BYTES, all_of_them: int = BODIES_BYTES) -> None:
         self._one = one
         self._all = all_of_them
-        self._held = 0
-        self._of: dict[web.Request, int] = {}
+        self._held: dict[int, int] = {}
+        """Bytes by request: by its `id`, for a request is no key."""
 
     async def read(self, request: web.Request) -> bytes:
         """The body, decompressed. Raises `Refused`: 413 where it is too large, 429 where there is no memory now, 408
-        where it does not come, 400 where it is not what its headers say."""
+        where it does not come, 415 or 400 where it is compressed otherwise, or not what its headers say."""
         if (request.content_length or 0) > self._one:
             raise self._too_large()
+        unpack = unpacker(request.headers.get("Content-Encoding", "identity").lower())
         pieces = []
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                async for piece in request.content.iter_any():
-                    self._count(request, len(piece))
-                    pieces.append(piece)
+                async for raw in request.content.iter_chunked(PIECE_BYTES):
+                    for piece in unpack(raw):
+                        self._count(request, len(piece))
+                        pieces.append(piece)
         except TimeoutError:
             raise Refused(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
-        except (ClientPayloadError, HttpProcessingError, web.RequestPayloadError) as error:
+        except (ClientPayloadError, HttpProcessingError, web.RequestPayloadError, zlib.error) as error:
             raise Refused(400, f"the body cannot be read: {error}") from None
         return b"".join(pieces)
 
     def _count(self, request: web.Request, size: int) -> None:
-        self._of[request] = self._of.get(request, 0) + size
-        self._held += size
-        if self._of[request] > self._one:
+        held = self._held[id(request)] = self._held.get(id(request), 0) + size
+        if held > self._one:
             raise self._too_large()
-        if self._held > self._all:
+        if sum(self._held.values()) > self._all:
             raise Refused(429, "too many requests at once")
 
     def _too_large(self) -> Refused:
@@ -64,7 +72,26 @@ class Bodies:
 
     def done(self, request: web.Request) -> None:
         """The request was answered."""
-        self._held -= self._of.pop(request, 0)
+        self._held.pop(id(request), None)
+
+
+def unpacker(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
+    """A function from a piece of a body to what it grows to, in pieces of 64 kB. It raises `zlib.error`.
+
+    (aiohttp's own would tell its log of every body that is damaged, with a traceback.) Raises `Refused` (415).
+    """
+    if encoding == "identity":
+        return lambda raw: iter((raw,))
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise Refused(415, f"Content-Encoding {encoding[:40]!r} is not taken, only gzip and deflate")
+    stream = zlib.decompressobj(wbits=47)  # gzip or zlib, as its head says
+
+    def unpack(raw: bytes) -> Iterator[bytes]:
+        while raw:
+            yield stream.decompress(raw, PIECE_BYTES)
+            raw = stream.unconsumed_tail
+
+    return unpack
 
 
 def answer(status: int, body: Any) -> web.Response:
@@ -86,6 +113,9 @@ def guarded(bodies: Bodies) -> Any:
             return await handler(request)
         except Refused as refused:
             return answer(refused.status, refused.body)
+        except Stop as stop:  # the spool's disk
+            log.warning("%s", stop)
+            return answer(503, {"error": "what was sent cannot be kept here now"})
         except web.HTTPException as error:
             return answer(error.status, {"error": error.reason})
         finally:

@@ -63,7 +63,7 @@ class WebListener:
     async def session(self, ear: Ear) -> None:
         """Open the port, and serve until cancelled. Raises `Stop` where the port cannot be had."""
         self._ear = ear
-        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=GOODBYE_SECONDS)
+        runner = web.AppRunner(self._app(), access_log=None, auto_decompress=False, shutdown_timeout=GOODBYE_SECONDS)
         await runner.setup()
         try:
             await self._open(runner)
