@@ -53,9 +53,7 @@ def test_file_is_for_its_owner_alone_and_written_whole(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff"])
-def test_damaged_file_is_as_good_as_none_and_told(
-    path: Path, content: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_damaged_file_is_as_good_as_none_and_told(path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     path.write_bytes(content)
     assert Memory(path).value == {}
     assert "is damaged" in caplog.text
