@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from consumer.stores.store import Store
 
-from consumer.outage import Outage
 from schemas.errors import BrokerDown, DatabaseDown, Stop
 from schemas.reports import Alive, BatchDone, Committed, WorkerOrder, WorkerStopped
 from terminal.logs import set_up_logs
+from terminal.outage import Outage
 
 log = logging.getLogger(__name__)
 

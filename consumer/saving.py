@@ -9,9 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
 from consumer.batch import Batch
-from consumer.outage import Outage
 from consumer.stores.store import Store, Stored
 from schemas.errors import DatabaseDown
+from terminal.outage import Outage
 
 log = logging.getLogger(__name__)
 

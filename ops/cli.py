@@ -8,6 +8,7 @@ import click
 COMMANDS = {
     "load": ("ops.load", "load"),
     "produce": ("producer.command", "produce"),
+    "listen": ("producer.live.command", "listen"),
     "consume": ("consumer.command", "consume"),
     "topics": ("ops.topics", "topics"),
     "db": ("ops.database", "db"),

@@ -56,7 +56,7 @@ class Checkpoint:
         self._head = source.head()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _see_that_it_is_ours(folder)
+            see_that_it_is_ours(folder)
             self._lock = self._take_lock(self.path.with_suffix(".lock"))
         except OSError as error:
             raise Stop(f"Cannot use the state folder {folder}: {error.strerror}", "Name another with --state") from None
@@ -208,7 +208,7 @@ def _not_ours(path: Path) -> Stop:
     return Stop(f"Checkpoint {path} is not a file of ours", "Remove it, or name another folder: --state")
 
 
-def _see_that_it_is_ours(folder: Path) -> None:
+def see_that_it_is_ours(folder: Path) -> None:
     """Raises `Stop` for a folder in which somebody else could put another file in a checkpoint's place."""
     status = folder.lstat()
     if stat.S_ISLNK(status.st_mode):

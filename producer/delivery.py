@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from producer.client import Trouble, new_producer
 from producer.dispatch import CheckpointPlace, Dispatch
+from producer.pacing import create_time
 from producer.publisher import Publisher, Settled, key_of_field
 from producer.shipment import Manner
 from producer.topic import LimitNow, TopicFacts, ask_topic
@@ -32,9 +33,11 @@ class Address:
     dead_letter_topic: str
     key: str | None = None
 
-    def open(self, settled: Settled | None = None) -> tuple[Publisher, TopicFacts]:
+    def open(self, settled: Settled | None = None, *, live: bool = False) -> tuple[Publisher, TopicFacts]:
         """A publisher with a client of its own, and what it must know of the topic.
 
+        With `live` a record's CreateTime is the line's own timestamp, where the topic takes and keeps that, and the
+        publisher leaves it to its owner to say that nothing is acknowledged.
         Raises `Stop` where no broker answers, it refuses us, or there is no such topic.
         """
         facts = ask_topic(self.settings, self.topic)
@@ -48,6 +51,8 @@ class Address:
             trouble=trouble,
             settled=settled,
         )
+        if live:
+            publisher.be_live(create_time(facts.keeps_seconds))
         return publisher, facts
 
 

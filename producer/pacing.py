@@ -40,6 +40,10 @@ LOOK_SECONDS = 0.1
 LONG_WAIT_SECONDS = 60.0
 """A wait that is longer than this is told: its reason may be a timestamp that is wrong."""
 
+FUTURE_SECONDS = 60.0
+"""So far two clocks may be apart. A topic refuses a record that is further ahead, an hour by default, and a refused
+record stops the client."""
+
 
 class _Timestamp(msgspec.Struct, gc=False):
     timestamp: int | float | str
@@ -56,6 +60,22 @@ def moment_of(line: bytes) -> float | None:
         return float(timestamp)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadLine):
         return None
+
+
+def create_time(keeps_seconds: float, clock: Clock = time.time) -> Callable[[bytes], int]:
+    """A function from a line to its timestamp in Unix milliseconds, for a record's CreateTime.
+
+    It is 0, which stands for the moment of sending, where the line has no timestamp, or one that the topic would
+    refuse (in the future) or delete at once: older than `keeps_seconds`, how long the topic keeps records.
+    """
+
+    def milliseconds(line: bytes) -> int:
+        moment, now = moment_of(line), clock()
+        if moment is None or not max(0.0, now - keeps_seconds / 2) < moment <= now + FUTURE_SECONDS:
+            return 0
+        return round(moment * 1000)
+
+    return milliseconds
 
 
 def parse_moment(text: str | None, flag: str) -> float | None:

@@ -21,6 +21,8 @@ QUEUE_WAIT_SECONDS = 0.1
 PATIENCE_SECONDS = 10.0  # after so long without an acknowledgement the person is told that we wait
 
 KeyOf = Callable[[bytes], bytes | None]
+MomentOf = Callable[[bytes], int]
+"""A line's CreateTime in Unix milliseconds; 0: the moment of sending."""
 Settled = Callable[[int, int, int, Pending], None]
 """Called with partition, first offset, number of lines and block when a slice is acknowledged."""
 
@@ -50,8 +52,10 @@ class Publisher:
         self._partitions = partitions
         self._dead_letter_topic = dead_letter_topic
         self._key_of = key_of
+        self._moment_of: MomentOf | None = None
         self._trouble = trouble or Trouble()
         self._settled = settled
+        self._tell = True
         self._next_partition = 0
         self._failure: KafkaError | None = None
         self._last_report = time.monotonic()
@@ -59,6 +63,11 @@ class Publisher:
         """Acknowledged lines by partition."""
         self.references = 0
         """Acknowledged references to oversize lines."""
+
+    def be_live(self, moment_of: MomentOf) -> None:
+        """Give records the CreateTime that `moment_of` says, and leave it to others to tell that Kafka is away."""
+        self._moment_of = moment_of
+        self._tell = False
 
     def publish(self, lines: list[bytes], pending: Pending) -> None:
         """Hand over the lines of a block; waits while the queue is full.
@@ -84,13 +93,19 @@ class Publisher:
         def reported(error: KafkaError | None, message: Message) -> None:
             self._reported(error, message, count, pending)
 
+        moment_of = self._moment_of
         last = lines.pop()
-        for line in lines:
-            try:
-                produce(topic, line, None, partition)
-            except (BufferError, KafkaException):
-                self._insist(topic, line, partition=partition)
-        self._insist(topic, last, partition=partition, reported=reported)
+        if moment_of:
+            for line in lines:
+                self._insist(topic, line, partition=partition, moment=moment_of(line))
+        else:
+            for line in lines:
+                try:
+                    produce(topic, line, None, partition)
+                except (BufferError, KafkaException):
+                    self._insist(topic, line, partition=partition)
+        moment = moment_of(last) if moment_of else 0
+        self._insist(topic, last, partition=partition, moment=moment, reported=reported)
 
     def _publish_by_key(self, lines: list[bytes], pending: Pending, key_of: KeyOf) -> None:
         pending.parts += len(lines)
@@ -99,7 +114,8 @@ class Publisher:
             self._reported(error, message, 1, pending)
 
         for line in lines:
-            self._insist(self._topic, line, key=key_of(line), reported=reported)
+            moment = self._moment_of(line) if self._moment_of else 0
+            self._insist(self._topic, line, key=key_of(line), moment=moment, reported=reported)
 
     def _insist(
         self,
@@ -108,13 +124,16 @@ class Publisher:
         *,
         key: bytes | None = None,
         partition: int = -1,
+        moment: int = 0,
         reported: Callable[[KafkaError | None, Message], None] | None = None,
         headers: topics.Headers | None = None,
     ) -> None:
         """Hand one record over, waiting for room."""
         while True:
             try:
-                self._client.produce(topic, value, key, partition, on_delivery=reported, headers=headers)
+                self._client.produce(
+                    topic, value, key, partition, on_delivery=reported, timestamp=moment, headers=headers
+                )
             except BufferError:
                 self.serve(QUEUE_WAIT_SECONDS)
             except KafkaException as error:
@@ -170,10 +189,19 @@ class Publisher:
             raise self._explain(self._failure)
         if len(self._client) == 0:
             self._last_report = time.monotonic()
-        elif time.monotonic() - self._last_report > PATIENCE_SECONDS:
+        elif self._tell and time.monotonic() - self._last_report > PATIENCE_SECONDS:
             self._last_report = time.monotonic()
-            said = f" ({self._trouble.last.str()})" if self._trouble.last else ""
-            log.warning("Nothing acknowledged for %d s%s: waiting", PATIENCE_SECONDS, said)
+            log.warning("Nothing acknowledged for %d s%s: waiting", PATIENCE_SECONDS, self.trouble_text)
+
+    @property
+    def trouble_text(self) -> str:
+        """The client's last complaint, in brackets; empty where there was none."""
+        return f" ({self._trouble.last.str()})" if self._trouble.last else ""
+
+    @property
+    def in_flight(self) -> int:
+        """Records handed over and not acknowledged."""
+        return len(self._client)
 
     def flush(self, *, give_up: Callable[[], bool]) -> int:
         """Wait until everything handed over is acknowledged, or `give_up` says so; returns how many are not."""

@@ -1,6 +1,7 @@
 """What the producer must know of its topic before the first line, and now and then while it sends."""
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from confluent_kafka.admin._resource import ResourceType
 from producer.client import ANSWER_SECONDS, PAUSE_SECONDS, Trouble, admin_client, metadata_of
 from schemas.errors import ChatferryError, Stop
 from schemas.kafka import NEW_TOPIC_SECONDS, Settings, no_topic, not_told, translate
-from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD
+from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, KAFKA_DEFAULT_RETENTION_MS, RECORD_OVERHEAD
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ class TopicFacts:
     partitions: int
     max_message_bytes: int
     identity: str
+    keeps_seconds: float = math.inf
+    """How long it keeps a record, counted from its CreateTime, or how old that may be: whichever is less."""
 
     @property
     def longest_line(self) -> int:
@@ -56,7 +59,14 @@ def ask_topic(settings: Settings, topic: str) -> TopicFacts:
     own = settings.get("message.max.bytes")
     limit = int(own) if own is not None else _largest(config, topic)
     identity = f"{metadata.cluster_id}/{_topic_id(admin, topic)}"
-    return TopicFacts(topic, len(metadata.topics[topic].partitions), limit, identity)
+    return TopicFacts(topic, len(metadata.topics[topic].partitions), limit, identity, _keeps_seconds(config))
+
+
+def _keeps_seconds(config: Mapping[str, str]) -> float:
+    """See `TopicFacts.keeps_seconds`; -1 is for ever."""
+    kept = int(config.get("retention.ms", KAFKA_DEFAULT_RETENTION_MS))
+    taken = int(config.get("message.timestamp.before.max.ms", kept))
+    return min([limit / 1000 for limit in (kept, taken) if limit >= 0], default=math.inf)
 
 
 def _config(admin: AdminClient, topic: str) -> dict[str, str]:
@@ -71,7 +81,7 @@ def _config(admin: AdminClient, topic: str) -> dict[str, str]:
         log.warning("%s: what is not known of the topic is taken to be Kafka's default",
                     _unless_refused(error, f"Asking for the settings of {topic}"))  # fmt: skip
         return {}
-    return {name: entry.value for name, entry in entries.items()}
+    return {name: str(entry.value) for name, entry in entries.items() if entry.value is not None}
 
 
 def _largest(config: Mapping[str, str], topic: str) -> int:

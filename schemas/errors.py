@@ -4,7 +4,9 @@
     ├── BadLine            bad data: this one line becomes a dead letter, the work goes on
     ├── ServiceDown        a service is away: wait, retry the same thing
     │   ├── BrokerDown
-    │   └── DatabaseDown
+    │   ├── ConnectionLost a chat system that is listened to
+    │   ├── DatabaseDown
+    │   └── SpoolFull      no room for what was heard until Kafka takes some
     └── Stop               a person must act: one sentence, one next step, exit status 1
         ├── ClientEnded    Kafka's client gave up for good: a new one may go on from what was acknowledged
         ├── NeedsUpgrade   the table is not there yet, or is an older one's
@@ -37,6 +39,14 @@ class BrokerDown(ServiceDown):
 
 class DatabaseDown(ServiceDown):
     """The database is away, full, read-only, locked or deadlocked: the batch is kept and tried again."""
+
+
+class ConnectionLost(ServiceDown):
+    """A chat system does not answer, or closed the connection: it is dialed again."""
+
+
+class SpoolFull(ServiceDown):
+    """The disk has no room for what was heard: whoever said it waits."""
 
 
 class Stop(ChatferryError):

@@ -77,7 +77,7 @@ SETTINGS: dict[str, Setting] = {
         # the producer
         Setting(
             "state",
-            "Folder of the checkpoints.  [default: the user's state folder]",
+            "Folder of the checkpoints and of the spool.  [default: the user's state folder]",
             kind=Path,
             metavar="DIR",
         ),
@@ -117,12 +117,31 @@ SETTINGS: dict[str, Setting] = {
             "auto",
             choices=("auto", "jsonl", *EXPORT_FORMATS),
         ),
-        Setting("as", "Network of an export, the part of its sites before the channel.", metavar="NAME"),
         Setting("timezone", "Where an export's times without a zone were written.", "UTC", metavar="ZONE"),
         Setting(
             "date_order",
             "Order of day, month and year in WhatsApp's dates, where they do not tell it themselves.",
             choices=("dmy", "mdy", "ymd"),
+        ),
+        # the listeners
+        Setting(
+            "as",
+            "What the network is called in site_id; where several URLs are listened to, URL=NAME for each.",
+            metavar="[URL=]NAME",
+            many=True,
+        ),
+        Setting(
+            "secret_file",
+            "File that holds a URL's password or token; may be repeated. Or set its CHATFERRY_ variable.",
+            metavar="URL=PATH",
+            many=True,
+        ),
+        Setting(
+            "spool_limit",
+            "Bytes that wait on the disk at most while Kafka does not take them.",
+            256 << 20,
+            int,
+            minimum=1024,
         ),
         Setting("dry_run", "Print the lines that would be sent, and send nothing; needs no broker.", False, bool),
         # the consumer
@@ -193,7 +212,7 @@ def read_file(path: Path) -> dict[str, Any]:
     for name, value in values.items():
         if name not in SETTINGS:
             raise UsageProblem(f"{path}: unknown setting {name!r}", "`chatferry config show` lists them all")
-        if isinstance(value, list) and name != "librdkafka":
+        if isinstance(value, list) and not SETTINGS[name].many:
             raise UsageProblem(f"{path}: {name} takes one value, not a list")
         if name == "librdkafka" and not isinstance(value, dict | list):
             raise UsageProblem(f"{path}: librdkafka is a table", 'For example [librdkafka] and then "linger.ms" = 5')

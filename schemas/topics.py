@@ -14,6 +14,9 @@ DEFAULT_PARTITIONS = 4
 KAFKA_DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 """`max.message.bytes` of a topic that nobody configured (Kafka's documentation, topic configs)."""
 
+KAFKA_DEFAULT_RETENTION_MS = 7 * 24 * 3600 * 1000
+"""`retention.ms` of a topic that nobody configured (the same place)."""
+
 RECORD_OVERHEAD = 128
 """Bytes that a record batch of one record may need beside key, value and headers: 61 of batch header and at most 36 of
 record header (Kafka's record format v2), rounded up."""

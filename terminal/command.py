@@ -81,10 +81,14 @@ def emit_json(values: dict[str, Any]) -> None:
 
 def json_line(values: dict[str, Any]) -> bytes:
     """The object on one line of JSON that a terminal can show: what it could obey stands as \\u escapes."""
-    text = msgspec.json.encode(values).decode()
-    if not text.isprintable():  # only a string can hold such a character
-        text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
-    return text.encode() + b"\n"
+    return printable_json(msgspec.json.encode(values).decode()).encode() + b"\n"
+
+
+def printable_json(text: str) -> str:
+    """JSON on one line, as a terminal can show it: it stays the same JSON."""
+    if text.isprintable():  # only a string can hold such a character
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def parameter_name(setting: Setting) -> str:

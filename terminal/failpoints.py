@@ -26,6 +26,7 @@ class Place(StrEnum):
     WORKER_DEAD_LETTERS = "worker.dead_letters"  # the dead letters are acknowledged, the batch is not reported
     WORKER_REPORTED = "worker.reported"  # the supervisor has counted the batch, its offsets are not committed
     WORKER_COMMITTED = "worker.committed"
+    SPOOL_ACKNOWLEDGED = "spool.acknowledged"  # Kafka has lines that the mark does not know of
     INDEXES_DROPPED = "indexes.dropped"  # no row is there yet
     INDEXES_DUE = "indexes.due"  # every row is there, and no index
 

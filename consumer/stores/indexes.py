@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
-from consumer.outage import Outage
 from consumer.stores.engine import DENIED, errno_of, explain, is_empty, told_apart
 from schemas.errors import DatabaseDown, Stop
 from schemas.table import TABLE, Base
 from terminal import failpoints
 from terminal.failpoints import Place
+from terminal.outage import Outage
 
 log = logging.getLogger(__name__)
 

@@ -53,7 +53,7 @@ def conversion_of(given: dict[str, Any]) -> Conversion:
 
     Raises `UsageProblem` for a time zone that nobody knows, or a network's name that is too long.
     """
-    network = given["as_"]
+    network = given["as_"][-1] if given["as_"] else None
     if network is not None and len(network) > LONGEST_NETWORK:
         raise UsageProblem(f"--as has {len(network)} characters", f"At most {LONGEST_NETWORK} fit into an id")
     return Conversion(given["format"], network, zone_of(given["timezone"]), given["date_order"])

@@ -89,7 +89,8 @@ class Scripted(Address):
     clients: list[Client] = field(default_factory=list)
     arrived: list[bytes] = field(default_factory=list)
 
-    def open(self, settled: Settled | None = None) -> tuple[Publisher, TopicFacts]:
+    def open(self, settled: Settled | None = None, *, live: bool = False) -> tuple[Publisher, TopicFacts]:
+        assert not live
         client = Client(self.takes[min(len(self.clients), len(self.takes) - 1)], self.arrived, self.at_end)
         self.clients.append(client)
         producer = cast("Producer", client)

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from consumer.outage import Outage
 from schemas.errors import DatabaseDown
+from terminal.outage import Outage
 
 AWAY, FULL = DatabaseDown("The database: away"), DatabaseDown("The database: full")
 
