@@ -178,7 +178,9 @@ def sentence(account: dict[str, Any]) -> str:
     rate = f"{account['rows_per_second']:,} rows/s"
     if not account["rows"] and account["seconds"]:
         rate = f"{account['messages'] / account['seconds']:,.0f} messages/s"
+    all_bad = account["dead_letters"] and not account["rows"] and not account["repeats"]
     return (
         f"{account['messages']:,} messages: {account['rows']:,} rows, {account['repeats']:,} repeats, "
         f"{account['dead_letters']:,} dead letters; {account['seconds']:.1f} s, {rate}"
+        f"{'. Every line was bad: is this the right topic?' if all_bad else ''}"
     )

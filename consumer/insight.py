@@ -150,6 +150,8 @@ class Insight:
 
 
 def _advice_on_parsing(circumstances: Circumstances) -> str:
+    if circumstances.one_writer:
+        return "SQLite takes one writer, so one worker parses too; MySQL or MariaDB takes several"
     workers, partitions, cores = circumstances.workers, circumstances.partitions, circumstances.cores
     if workers >= cores:
         return f"Workers on another machine would help: this one's {cores} cores have a worker each"

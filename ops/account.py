@@ -98,12 +98,14 @@ def sentences(values: dict[str, Any], *, interrupted: bool) -> list[str]:
     lines = [
         f"{values['lines']:>12,} lines read",
         f"{values['rows']:>12,} new rows",
-        f"{values['repeats']:>12,} repeats (their id was in the table already)",
+        f"{values['repeats']:>12,} repeats (their id was there before)",
         f"{values['dead_letters']:>12,} dead letters",
         f"{values['blank']:>12,} blank",
     ]
     if values["repeats"] and not values["rows"]:
         lines.append(f"{'':>12} Nothing new: the table had every row already.")
+    if values["dead_letters"] and not values["rows"] and not values["repeats"]:
+        lines.append(f"{'':>12} Every line was bad: is this the right log?")
     if values["missing"] and interrupted:
         lines.append(f"{values['missing']:>12,} not stored yet: run the same command again; the table ends exact")
     elif values["missing"]:

@@ -30,7 +30,7 @@ def db() -> None:
 def upgrade_command(**given: Any) -> int:
     """Create the table, or bring it to this version's revision."""
     engine, database = _engine(given)
-    first_contact(engine)
+    first_contact(engine, may_create=True)
     revision = upgrade(engine)
     _answer(given, revision, f"{shown(database)}: the table is at revision {revision}")
     return 0

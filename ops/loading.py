@@ -88,7 +88,7 @@ class Load:
                 size / 1e9,
             )
         self._engine = make_engine(self._given["database"], self._database_password)
-        first_contact(self._engine)
+        first_contact(self._engine, may_create=True)
         create_topics(
             self.producer_settings,
             self.topic,

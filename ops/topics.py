@@ -43,12 +43,22 @@ def create(**given: Any) -> int:
         replication_factor=given["replication_factor"],
         max_message_bytes=given["max_message_bytes"],
     )
-    partitions = ask_topic(settings, topic).partitions
+    facts = ask_topic(settings, topic)
+    partitions = facts.partitions
     if given["json"]:
-        emit_json({"topic": topic, "partitions": partitions, "dead_letter_topic": dead, "created": created})
+        emit_json(
+            {
+                "topic": topic,
+                "partitions": partitions,
+                "replication_factor": facts.copies,
+                "dead_letter_topic": dead,
+                "created": created,
+            }
+        )
     else:
         known = "is there already" if topic not in created else "created"
-        say(f"{topic} {known}, with {partitions} partitions; bad lines go to {dead}")
+        copies = "one copy of each line: it goes with its broker" if facts.copies == 1 else f"{facts.copies} copies"
+        say(f"{topic} {known}, with {partitions} partitions ({copies}); bad lines go to {dead}")
     if topic not in created and partitions != given["partitions"]:
         log.warning("%s keeps its %d partitions (Kafka's own tools change them)", topic, partitions)
     return 0

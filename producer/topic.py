@@ -27,6 +27,8 @@ class TopicFacts:
     partitions: int
     max_message_bytes: int
     identity: str
+    copies: int = 1
+    """Brokers that have each record: the replication factor."""
     keeps_seconds: float = math.inf
     """How long it keeps a record, counted from its CreateTime, or how old that may be: whichever is less."""
 
@@ -59,7 +61,9 @@ def ask_topic(settings: Settings, topic: str) -> TopicFacts:
     own = settings.get("message.max.bytes")
     limit = int(own) if own is not None else _largest(config, topic)
     identity = f"{metadata.cluster_id}/{_topic_id(admin, topic)}"
-    return TopicFacts(topic, len(metadata.topics[topic].partitions), limit, identity, _keeps_seconds(config))
+    partitions = metadata.topics[topic].partitions
+    copies = min(len(partition.replicas) for partition in partitions.values())
+    return TopicFacts(topic, len(partitions), limit, identity, copies, _keeps_seconds(config))
 
 
 def _keeps_seconds(config: Mapping[str, str]) -> float:

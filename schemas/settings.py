@@ -5,6 +5,7 @@ in the TOML file (`batch_rows`). A flag wins over the environment, the environme
 default.
 """
 
+import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -211,7 +212,9 @@ def read_file(path: Path) -> dict[str, Any]:
         raise UsageProblem(f"{path} is not TOML: {error}", "Mend the line that it names") from None
     for name, value in values.items():
         if name not in SETTINGS:
-            raise UsageProblem(f"{path}: unknown setting {name!r}", "`chatferry config show` lists them all")
+            near = difflib.get_close_matches(name, SETTINGS, 1)
+            hint = f"Did you mean {near[0]!r}?" if near else "`chatferry config show --help` lists them all"
+            raise UsageProblem(f"{path}: unknown setting {name!r}", hint)
         if isinstance(value, list) and not SETTINGS[name].many:
             raise UsageProblem(f"{path}: {name} takes one value, not a list")
         if name == "librdkafka" and not isinstance(value, dict | list):

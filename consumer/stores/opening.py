@@ -1,5 +1,7 @@
 """The store for a database URL, on a table that is as it should be."""
 
+from pathlib import Path
+
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
@@ -41,14 +43,19 @@ def check(engine: Engine, *, indexes: bool = False) -> str:
         return _revision(connection)
 
 
-def first_contact(engine: Engine) -> None:
-    """See that the database answers, before any work is begun.
+def first_contact(engine: Engine, *, may_create: bool = False) -> None:
+    """See that the database answers, before any work is begun; `may_create` a SQLite file that is not there.
 
     Raises `Stop` where it does not: at the start, waiting for ever would hide a wrong address.
     """
+    file = engine.url.database if engine.dialect.name == "sqlite" else None
+    if file and not may_create and not Path(file).exists():
+        raise NeedsUpgrade(f"There is no file {file}")
     try:
         with told_apart(), engine.connect():
             return
+    except Stop as problem:
+        raise Stop(f"{problem.text} ({file})", problem.next_step) if file else problem from None
     except DatabaseDown as away:
         what = str(away).removeprefix("The database: ")
         where = shown(engine.url)

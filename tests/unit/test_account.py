@@ -207,7 +207,7 @@ def test_account_is_told_in_sentences() -> None:
     assert told() == [
         "12,345 lines read",
         "12,300 new rows",
-        "0 repeats (their id was in the table already)",
+        "0 repeats (their id was there before)",
         "0 dead letters",
         "45 blank",
         "2.0 s, 6,150 rows/s, 2 workers",

@@ -89,6 +89,7 @@ def test_batches_are_told_by_size_and_reason() -> None:
         (BOUND_BY_DATABASE, {}, "Another worker helps only where the database server has cores"),
         (done(BOUND_BY_DATABASE.spent, messages=MANY_ROWS), {"may_defer": True}, "--defer-indexes always"),
         (BOUND_BY_DATABASE, {"one_writer": True}, "another worker would not help"),
+        (BOUND_BY_PARSING, {"one_writer": True}, "SQLite takes one writer"),
     ],
 )
 def test_advice_is_what_would_help_here(report: BatchDone, circumstances: dict[str, Any], said: str) -> None:
