@@ -212,7 +212,7 @@ def read_file(path: Path) -> dict[str, Any]:
         raise UsageProblem(f"{path} is not TOML: {error}", "Mend the line that it names") from None
     for name, value in values.items():
         if name not in SETTINGS:
-            near = difflib.get_close_matches(name, SETTINGS, 1)
+            near = difflib.get_close_matches(name.lower(), SETTINGS, 1, 0.7)
             hint = f"Did you mean {near[0]!r}?" if near else "`chatferry config show --help` lists them all"
             raise UsageProblem(f"{path}: unknown setting {name!r}", hint)
         if isinstance(value, list) and not SETTINGS[name].many:

@@ -68,13 +68,24 @@ def test_list_of_librdkafka_is_kept(file: Path) -> None:
     assert read_file(file) == {"librdkafka": ["linger.ms=5", "a=b=c"]}
 
 
-@pytest.mark.parametrize("name", ["broker", "batch-rows", "BROKERS", "json", "config", "from_"])
-def test_unknown_setting_in_the_file_is_named(file: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("broker", "brokers"),
+        ("batch-rows", "batch_rows"),
+        ("BROKERS", "brokers"),
+        ("from_", "from"),
+        ("json", None),
+        ("config", None),
+    ],
+)
+def test_unknown_setting_in_the_file_is_named(file: Path, name: str, meant: str | None) -> None:
     file.write_text(f'"{name}" = "x"\n')
     with pytest.raises(UsageProblem) as caught:
         read_file(file)
     assert caught.value.text == f"{file}: unknown setting {name!r}"
-    assert caught.value.next_step == "`chatferry config show` lists them all"
+    hint = f"Did you mean {meant!r}?" if meant else "`chatferry config show --help` lists them all"
+    assert caught.value.next_step == hint
     assert caught.value.exit_status == 2
 
 
