@@ -32,6 +32,11 @@ class Server:
         told = self._told.get("CHATHISTORY", "")
         return int(told) if told.isdecimal() else 0
 
+    @property
+    def knows_msgids(self) -> bool:
+        """Whether its history can be asked for by msgid."""
+        return "msgid" in self._told.get("MSGREFTYPES", "msgid").lower().split(",")
+
 
 class Channels:
     """The channels that are listened to, under the names they have in the URL."""

@@ -93,9 +93,10 @@ class Hearing:
         """What a line says, in each channel that it speaks of."""
         if (saying := said(line)) is None:
             return []
-        return [self._heard(line, channel, saying, batch) for channel in self._where(line, batch)]
+        return [self._heard(line, channel, saying, batch) for channel in self.where(line, batch)]
 
-    def _where(self, line: Line, batch: Batch | None) -> Sequence[str]:
+    def where(self, line: Line, batch: Batch | None) -> Sequence[str]:
+        """The channels that a line speaks of; a history's are the history's own."""
         if line.command not in ("QUIT", "NICK"):
             name = self._channels.name(line.param(0))
         elif batch and batch.history:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from producer.live.irc_channels import Server
 from producer.live.irc_wire import Line, compose
 
 log = logging.getLogger(__name__)
@@ -31,10 +32,9 @@ class Place:
         moment = datetime.fromtimestamp(datetime.fromisoformat(self.time).timestamp() - 0.001, UTC)
         return f"timestamp={moment.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
 
-    @property
-    def reference(self) -> str:
+    def reference(self, *, by_msgid: bool) -> str:
         """What CHATHISTORY calls it; empty where it cannot be named."""
-        return f"msgid={self.msgid}" if self.msgid else self.by_time
+        return f"msgid={self.msgid}" if self.msgid and by_msgid else self.by_time
 
 
 @dataclass
@@ -60,8 +60,10 @@ class History:
             if isinstance(place, dict)
         }
         self._gaps: dict[str, _Gap] = {}
-        self._available = False
+        self.available = False
+        """Whether the server keeps a history for us."""
         self._page = PAGE
+        self._by_msgid = True
 
     @property
     def value(self) -> dict[str, Any]:
@@ -71,12 +73,14 @@ class History:
     def new_session(self, available: bool) -> None:
         """A connection begins; `available`: whether its server keeps a history for us."""
         self._gaps.clear()
-        self._available = available
+        self.available = available
         self._page = PAGE
+        self._by_msgid = True
 
-    def at_most(self, messages: int) -> None:
-        """The server gives no more at once."""
-        self._page = min(messages, PAGE) or PAGE
+    def learn(self, server: Server) -> None:
+        """What the server told of its history: how many messages it gives at once, and how it names them."""
+        self._page = min(server.longest_history or PAGE, PAGE)
+        self._by_msgid = server.knows_msgids
 
     def joined(self, name: str, line: Line, now: float) -> list[bytes]:
         """What to ask for, now that a channel was joined."""
@@ -84,9 +88,8 @@ class History:
         if place is None:  # never heard before: what was said before us is not asked for
             self.noted(name, line, in_history=False)
             return []
-        if not self._available or not place.reference:
-            return []
-        return self._ask(name, place.reference, now)
+        reference = place.reference(by_msgid=self._by_msgid)
+        return self._ask(name, reference, now) if self.available and reference else []
 
     def _ask(self, name: str, reference: str, now: float) -> list[bytes]:
         earlier = self._gaps.get(name)
@@ -111,8 +114,9 @@ class History:
         """A history of the channel was told to its end: ask for what comes behind it, until nothing does."""
         if not (gap := self._gaps.get(name)):
             return []
-        if gap.page_end and gap.page_end.reference not in ("", gap.asked):
-            return self._ask(name, gap.page_end.reference, now)
+        following = gap.page_end.reference(by_msgid=self._by_msgid) if gap.page_end else ""
+        if following not in ("", gap.asked):
+            return self._ask(name, following, now)
         self._close(name)
         return []
 

@@ -1,7 +1,7 @@
 """The first words on a connection to an IRC server: capabilities, SASL, password and nick, up to its welcome. Pure."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from producer.live.irc_wire import Line, compose, sasl_plain
@@ -74,18 +74,12 @@ class Login:
             return []
         if line.command == "CAP":
             return self._capabilities(line)
-        if line.command == "AUTHENTICATE" and line.param(0) == "+":
-            assert self._place.nick
-            assert self._password
-            return sasl_plain(self._place.nick, self._password)
-        if line.command in _LOGGED_IN_OR_NOT_NEEDED:
-            return [compose("CAP", "END")]
         if line.command in ("421", "451") and line.param(1).upper() == "CAP":
             return self.no_answer()
         if line.command in _IN_USE:
             return [compose("NICK", next(self._nicks))]
         self._see_refusal(line)
-        return []
+        return self._by_password(line)
 
     # -- capabilities ------------------------------------------------------------------------------------------------
 
@@ -111,6 +105,13 @@ class Login:
             return [*self._introduce(), compose("CAP", "END")]
         return [compose("CAP", "REQ", " ".join(wanted)), *self._introduce()]
 
+    def _by_password(self, line: Line) -> list[bytes]:
+        if line.command == "AUTHENTICATE" and line.param(0) == "+" and self._by_sasl:
+            assert self._place.nick
+            assert self._password
+            return sasl_plain(self._place.nick, self._password)
+        return [compose("CAP", "END")] if line.command in _LOGGED_IN_OR_NOT_NEEDED else []
+
     @property
     def _by_sasl(self) -> bool:
         mechanisms = self._offered.get("sasl")
@@ -134,7 +135,7 @@ class Login:
         asked = self._place.nick
         if asked is None:
             made = "justinfan" if is_twitch(self._place) else "ferry"  # Twitch lets nobody else in without a password
-            first = (f"{made}{1000 + self._draw(9000)}" for _ in range(TRIES))
+            first: Iterable[str] = (f"{made}{1000 + self._draw(9000)}" for _ in range(TRIES))
         else:
             stem = asked[: SHORTEST_NICK - 3]
             first = chain([asked], (f"{stem}{100 + self._draw(900)}" for _ in range(TRIES)))

@@ -8,7 +8,7 @@ from producer.live.irc_wire import Line
 
 @dataclass(frozen=True, slots=True)
 class Saying:
-    """What is said. `event` is empty for a message; `of` is the protocol's id of the message that a status speaks of."""
+    """What is said. `event` is empty for a message; `of` is the protocol's id of the message that it speaks of."""
 
     sender: str
     text: str = ""
