@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from producer.live.heard import Heard, stable_id, status_text
 from producer.live.irc_channels import Channels
 from producer.live.irc_says import Saying, said
-from producer.live.irc_wire import Line
+from producer.live.irc_wire import Line, fold
 from producer.live.urls import IrcPlace
 
 KEPT = 4096
@@ -137,4 +137,4 @@ class Hearing:
         return self._own_id(channel, f"{same}-{number}" if number else same)
 
     def _own_id(self, channel: str, name: str) -> str:
-        return stable_id("irc", self._place.network, channel, name)
+        return stable_id("irc", self._place.network, fold(channel), name)

@@ -1,4 +1,4 @@
-"""InspIRCd on the loopback address, with what it has of IRCv3; and Atheme's services, which know accounts, beside it."""
+"""InspIRCd on the loopback address, with what it has of IRCv3; beside it Atheme's services, which know accounts."""
 
 import os
 from pathlib import Path
@@ -10,10 +10,10 @@ from tests.services.tls import ServerCertificate
 SERVICES_NAME = "services.test"
 LINK_PASSWORD = "between-the-two"
 
-MODULES = (
-    "cap ircv3 ircv3_accounttag ircv3_batch ircv3_capnotify ircv3_ctctags ircv3_echomessage ircv3_msgid "
-    "ircv3_servertime services_account chanhistory sasl spanningtree sapart"
-).split()
+MODULES = [
+    *("cap", "ircv3", "ircv3_accounttag", "ircv3_batch", "ircv3_capnotify", "ircv3_ctctags", "ircv3_echomessage"),
+    *("ircv3_msgid", "ircv3_servertime", "services_account", "chanhistory", "sasl", "spanningtree"),
+]
 
 CONFIGURATION = """
 <path configdir="{folder}" datadir="{folder}" logdir="{folder}" runtimedir="{folder}" moduledir="{modules}">
@@ -88,9 +88,10 @@ nickserv {{ nick = "NickServ"; user = "NickServ"; host = "services.test"; real =
 saslserv {{ nick = "SaslServ"; user = "SaslServ"; host = "services.test"; real = "logins"; }};
 """
 
-ATHEME_MODULES = (
-    "transport/rfc1459 protocol/base36uid protocol/inspircd backend/corestorage backend/opensex nickserv/main nickserv/register nickserv/identify saslserv/main saslserv/plain"
-).split()
+ATHEME_MODULES = [
+    *("transport/rfc1459", "protocol/base36uid", "protocol/inspircd", "backend/corestorage", "backend/opensex"),
+    *("nickserv/main", "nickserv/register", "nickserv/identify", "saslserv/main", "saslserv/plain"),
+]
 
 
 class Atheme(ServerProcess):
@@ -109,9 +110,7 @@ class Atheme(ServerProcess):
     def _prepare(self) -> None:
         folder = libraries() / "atheme" / "modules"
         modules = "".join(f'loadmodule "{folder / name}";\n' for name in ATHEME_MODULES)
-        text = ATHEME.format(
-            modules=modules, name=SERVICES_NAME, port=self._server.link_port, password=LINK_PASSWORD
-        )
+        text = ATHEME.format(modules=modules, name=SERVICES_NAME, port=self._server.link_port, password=LINK_PASSWORD)
         self._configuration.write_text(text)
 
     def _ready(self) -> bool:
