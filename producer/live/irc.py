@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import logging
 import ssl
 import time
 
+from producer.live.irc_doors import NAMES_BYTES
 from producer.live.irc_history import History
 from producer.live.irc_login import is_twitch, password_problem
 from producer.live.irc_session import SILENCE_SECONDS, Past, Session
@@ -12,14 +14,19 @@ from producer.live.irc_wire import Cutter, compose
 from producer.live.listener import Ear
 from producer.live.memory import Memory
 from producer.live.secrets import SecretOf, Secrets
+from producer.live.spool import Mark
 from producer.live.urls import IrcPlace
 from schemas.errors import ConnectionLost, Stop, UsageProblem
+
+log = logging.getLogger(__name__)
 
 DIAL_SECONDS = 20.0
 SEND_SECONDS = 30.0
 TICK_SECONDS = 1.0
 GOODBYE_SECONDS = 3.0
 READ_BYTES = 64 << 10
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -41,10 +48,9 @@ class IrcListener:
         self._past = Past(History(memory.value))
         self._remembered = self._past.history.value
         self._silence = silence_seconds
-        if self._password and (problem := password_problem(self._password)):
-            raise UsageProblem(f"{place.url}: the password {problem}", "Give another one")
-        if self._password and is_twitch(place) and not place.nick:
-            raise UsageProblem(f"{place.url}: a token needs its account", "Name it: ircs://NICK@host/...")
+        self._untaken: list[bytes] = []
+        """What was heard and could not be put on the spool, whose disk failed: it is the first of the next session."""
+        _check(place, self._password)
 
     @property
     def name(self) -> str:
@@ -53,6 +59,7 @@ class IrcListener:
 
     async def session(self, ear: Ear) -> None:
         """See `Listener`."""
+        await self._put(ear)
         reader, writer = await self._dial()
         talk = _Talk(self, Session(self._place, self._password, self._past, silence=self._silence), reader, writer, ear)
         try:
@@ -87,14 +94,36 @@ class IrcListener:
 
     async def take(self, session: Session, ear: Ear) -> None:
         """Put what the session heard on the spool, and remember how far that is."""
-        mark = ear.last
-        if session.heard:
-            mark = await ear.take_lines([heard.line() for heard in session.heard])
-            session.heard = []
+        heard, session.heard = session.heard, []
+        self._untaken += [one.line() for one in heard]
+        mark = await self._put(ear)
         value = self._past.history.value
         if self._past.history.available and value != self._remembered:
             self._remembered = value
             self._memory.remember(mark, value)
+
+    async def _put(self, ear: Ear) -> Mark:
+        """The end of what is on the spool then. Cancelled, or where the disk fails, it is there to be put again."""
+        if not self._untaken:
+            return ear.last
+        mark = await ear.take_lines(self._untaken)
+        self._untaken = []
+        return mark
+
+
+def _check(place: IrcPlace, password: str | None) -> None:
+    if any(not character.isprintable() or character == " " for character in place.nick or ""):
+        raise UsageProblem(f"{place.url}: {place.nick!r} is no nick", "Name another: irc://NICK@host/...")
+    if any(len(name.encode()) > NAMES_BYTES for name in place.channels):
+        raise UsageProblem(f"{place.url}: a channel's name is too long for a line of IRC", "Look at the URL")
+    if not password:
+        return
+    if problem := password_problem(password):
+        raise UsageProblem(f"{place.url}: the password {problem}", "Give another one")
+    if is_twitch(place) and not place.nick:
+        raise UsageProblem(f"{place.url}: a token needs its account", "Name it: ircs://NICK@host/...")
+    if not place.tls and place.host not in LOOPBACK:
+        log.warning("%s: the password goes over the network in the clear; ircs:// would hide it", place.url)
 
 
 class _Talk:

@@ -1,7 +1,7 @@
 """The doors of a session's channels: which are open to us, and when to knock at the others again. Pure."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from producer.live.irc_wire import Line, compose
@@ -12,8 +12,8 @@ log = logging.getLogger(__name__)
 ANSWER_SECONDS = 60.0
 AFTER_KICK_SECONDS = 5.0
 AFTER_REFUSAL_SECONDS = 60.0
-NAMES_A_LINE = 10
-"""So many channels are asked for with one line at most: a name has up to 50 characters, by RFC 2812."""
+NAMES_BYTES = 400
+"""So many bytes of channels' names are asked for with one line, or one name."""
 
 FOR_NOW = frozenset({"437", "471", "480", "495", "500"})
 """Unavailable just now, full, too many who come (480, 500: how some servers say it), too soon after a kick."""
@@ -66,9 +66,7 @@ class Doors:
         due = [name for name, door in self._doors.items() if _is_due(door, now)]
         for name in due:
             self._doors[name].asked_at = now
-        return [
-            compose("JOIN", ",".join(due[start : start + NAMES_A_LINE])) for start in range(0, len(due), NAMES_A_LINE)
-        ]
+        return [compose("JOIN", names) for names in _joined(due)]
 
     def opened(self, name: str) -> None:
         """We are in."""
@@ -101,3 +99,15 @@ def is_refusal(line: Line) -> bool:
 
 def _is_due(door: _Door, now: float) -> bool:
     return not door.is_open and door.asked_at is None and door.knock_at <= now
+
+
+def _joined(names: Sequence[str]) -> Iterator[str]:
+    """The names with commas between them, in pieces that fit into a line."""
+    piece = ""
+    for name in names:
+        if piece and len(f"{piece},{name}".encode()) > NAMES_BYTES:
+            yield piece
+            piece = ""
+        piece = f"{piece},{name}" if piece else name
+    if piece:
+        yield piece

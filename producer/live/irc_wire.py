@@ -5,6 +5,7 @@ import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from schemas.errors import ConnectionLost
 
@@ -122,6 +123,7 @@ def compose(command: str, *params: str) -> bytes:
     return line
 
 
+@lru_cache(4096)  # every line asks for the same few names
 def fold(name: str, mapping: str = "rfc1459") -> str:
     """The name of a channel or a nick for comparing; `mapping` is the server's CASEMAPPING."""
     table = _FOLDS.get(mapping)

@@ -198,6 +198,15 @@ def test_kicked_listener_knocks_again_after_a_moment() -> None:
     assert script.after(5) == ["JOIN #a"]
 
 
+def test_channels_are_asked_for_in_lines_that_are_short_enough() -> None:
+    names = [f"#{'x' * 45}{number}" for number in range(30)]
+    script = Script(url="irc://irc.test/" + ",".join(name.replace("#", "%23") for name in names))
+    script.hear(":s CAP * LS :", ":s 001 ferry :hi")
+    lines = script.hear(":s 376 ferry :>")
+    assert ",".join(line.removeprefix("JOIN ") for line in lines) == ",".join(names)
+    assert max(map(len, lines)) <= 405
+
+
 # --- life ---------------------------------------------------------------------------------------------------
 
 
