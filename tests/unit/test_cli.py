@@ -31,8 +31,18 @@ CONTRACT = {
 }  # fmt: skip
 """The flags that other people's scripts rely on (design, "The contract that scripts rely on")."""
 
-HEAVY = ["confluent_kafka", "sqlalchemy", "alembic", "pymysql", "rich", "msgspec", "zstandard", "prometheus_client", "aiohttp",
-         "cryptography"]
+HEAVY = [
+    "confluent_kafka",
+    "sqlalchemy",
+    "alembic",
+    "pymysql",
+    "rich",
+    "msgspec",
+    "zstandard",
+    "prometheus_client",
+    "aiohttp",
+    "cryptography",
+]
 
 
 @pytest.fixture(autouse=True)
