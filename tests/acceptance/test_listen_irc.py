@@ -264,6 +264,25 @@ def test_server_that_says_nothing_more_is_dialed_again(desk: Desk, new: InspIrcd
     assert Counter(desk.said()) == Counter(numbered(0, 20))
 
 
+@pytest.mark.long  # with a Kafka of its own
+def test_listener_whose_spool_is_full_makes_the_server_wait_and_loses_nothing(
+    ferry: Ferry, topic: str, tmp_path: Path, folder: Callable[[str], Path]
+) -> None:
+    with Kafka(folder("kafka")) as kafka, InspIrcd(folder("server")) as server, Talker(server.port, "ann") as ann:
+        create_topic(kafka.brokers, topic)
+        desk = Desk(ferry, kafka.brokers, topic, tmp_path)
+        ann.join("#a")
+        listener = desk.listen(server.port, "--spool-limit", "200000")
+        kafka.pause()
+        for start in range(0, 5000, 500):
+            ann.say("#a", *numbered(start, start + 500))
+        listener.wait_until(lambda: "The spool is full" in listener.err, "a full spool")
+        kafka.resume()
+        wait_until(lambda: sum(ends(kafka.brokers, topic).values()) >= 5000, "5,000 records")
+        listener.end(signal.SIGTERM)
+        assert Counter(desk.said()) == Counter(numbered(0, 5000))
+
+
 def test_listener_that_is_kicked_comes_back(desk: Desk, old: NgIrcd) -> None:
     with Talker(old.port, "ann") as ann:
         ann.join("#a")
