@@ -9,7 +9,7 @@ import time
 from producer.live.irc_doors import NAMES_BYTES
 from producer.live.irc_history import History
 from producer.live.irc_login import is_twitch, password_problem
-from producer.live.irc_session import SILENCE_SECONDS, Past, Session
+from producer.live.irc_session import Past, Session
 from producer.live.irc_wire import Cutter, compose
 from producer.live.listener import Ear
 from producer.live.memory import Memory
@@ -38,16 +38,13 @@ class IrcListener:
     is read, and a server that waits too long for us ends the connection.
     """
 
-    def __init__(
-        self, place: IrcPlace, secrets: Secrets, memory: Memory, *, silence_seconds: float = SILENCE_SECONDS
-    ) -> None:
+    def __init__(self, place: IrcPlace, secrets: Secrets, memory: Memory) -> None:
         """Raises `UsageProblem` for a password that IRC cannot carry, or that is nobody's."""
         self._place = place
         self._password = secrets.of(place, SecretOf.IRC)
         self._memory = memory
         self._past = Past(History(memory.value))
         self._remembered = self._past.history.value
-        self._silence = silence_seconds
         self._untaken: list[bytes] = []
         """What was heard and could not be put on the spool, whose disk failed: it is the first of the next session."""
         _check(place, self._password)
@@ -61,7 +58,7 @@ class IrcListener:
         """See `Listener`."""
         await self._put(ear)
         reader, writer = await self._dial()
-        talk = _Talk(self, Session(self._place, self._password, self._past, silence=self._silence), reader, writer, ear)
+        talk = _Talk(self, Session(self._place, self._password, self._past), reader, writer, ear)
         try:
             await talk.go_on()
         except asyncio.CancelledError:

@@ -46,12 +46,10 @@ class Session:
         password: str | None,
         past: Past,
         clock: Callable[[], float] = time.time,
-        silence: float = SILENCE_SECONDS,
     ) -> None:
         """`clock` gives Unix seconds for what the server gives no time of; `now` everywhere is a monotone one."""
         self._place = place
         self._past = past
-        self._silence = silence
         self._login = Login(place, password)
         self._server = Server()
         self._channels = Channels(place.channels, self._server)
@@ -94,9 +92,9 @@ class Session:
 
     def _see_life(self, now: float) -> None:
         silent = now - self._heard_at
-        if silent > self._silence:
-            raise ConnectionLost(f"Nothing came from the server for {self._silence:.0f} s")
-        if silent > self._silence / 2 and self._login.done and not self._asked_for_life:
+        if silent > SILENCE_SECONDS:
+            raise ConnectionLost(f"Nothing came from the server for {SILENCE_SECONDS:.0f} s")
+        if silent > SILENCE_SECONDS / 2 and self._login.done and not self._asked_for_life:
             self._asked_for_life = True
             self.out.append(compose("PING", "chatferry"))
 
