@@ -165,7 +165,9 @@ class XmppStream:
             return self._distrusted(self._failed)
         return ConnectionLost(f"{self._server} cannot be reached: {self._failed}")
 
-    def _lost(self, reason: object) -> ConnectionLost:
+    def _lost(self, reason: object) -> ConnectionLost | Stop:
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return self._distrusted(reason)
         return ConnectionLost(f"{self._server} closed the connection: {self._failed or reason or 'it says not why'}")
 
     def _distrusted(self, error: object) -> Stop:

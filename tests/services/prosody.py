@@ -29,11 +29,13 @@ VirtualHost "{host}"
 Component "{rooms}" "muc"
     modules_enabled = {{ "muc_mam" }}
     muc_room_default_persistent = true
+    muc_room_locking = false
     muc_room_default_public_jids = true
     max_archive_query_results = {page}
 
 Component "{forgetful}" "muc"
     muc_room_default_persistent = true
+    muc_room_locking = false
     muc_room_default_history_length = 100
     max_history_messages = 100
 """
