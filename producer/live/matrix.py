@@ -144,6 +144,8 @@ class MatrixListener:
         else:
             self._position.event = _last_id(_timeline(answer, "join", room.id))
         self._go_on(room.ear, answer)
+        await room.ear.durable(mark := room.ear.last)
+        self._memory.settle(mark)  # so that after a kill we know where we began
 
     async def _turn(self, room: "_Room") -> None:
         try:

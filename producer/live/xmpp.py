@@ -53,20 +53,19 @@ class XmppListener:
     async def session(self, ear: Ear) -> None:
         """See `Listener`."""
         async with XmppStream(self._place, self._password) as stream:
-            visit = _Visit(self._place, stream, ear)
+            visit = _Visit(self._place, stream)
             talk = RoomTalk(self._place, self._clock)
-            await visit.stay(Taking(self._place.room, talk, ear, self._memory, self._position, visit.ask_room), talk)
+            await visit.stay(Taking(self._place, talk, ear, self._memory, self._position, visit.ask_room), talk)
 
 
 class _Visit:
     """One session. What comes is handled in its order, one after the other: so a full spool holds up the connection,
     and nothing is remembered before what came ahead of it was taken."""
 
-    def __init__(self, place: XmppPlace, stream: XmppStream, ear: Ear) -> None:
+    def __init__(self, place: XmppPlace, stream: XmppStream) -> None:
         self._place = place
         self._room = place.room
         self._stream = stream
-        self._ear = ear
         self._nick = place.nick
         self._tries = 0
         self._joined = False
@@ -156,13 +155,13 @@ class _Visit:
 
     async def _presence(self, presence: Presence) -> None:
         if "110" in presence.codes or (self._joined and presence.nick == self._nick):
-            self._own_presence(presence)
+            await self._own_presence(presence)
         elif not self._joined:
             self._nicks.add(presence.nick)  # here before us
         else:
             await self._other_presence(presence)
 
-    def _own_presence(self, presence: Presence) -> None:
+    async def _own_presence(self, presence: Presence) -> None:
         if not presence.here:
             self._sent_away(presence)
         elif not self._joined:
@@ -170,8 +169,7 @@ class _Visit:
                 raise self._refused("item-not-found")
             self._nick = presence.nick
             self._joined = True
-            self._ear.listening(self._place.url)
-            self._taking.joined()
+            await self._taking.joined()
 
     def _sent_away(self, presence: Presence) -> None:
         if "303" in presence.codes and presence.new_nick:

@@ -10,6 +10,7 @@ from producer.live import xmpp_questions as ask
 from producer.live.heard import Heard
 from producer.live.listener import Ear
 from producer.live.memory import Memory
+from producer.live.urls import XmppPlace
 from producer.live.xmpp_stanzas import CLIENT, RoomTalk, archive_id, delayed, error_of
 
 log = logging.getLogger(__name__)
@@ -41,8 +42,11 @@ class Taking:
     is said meanwhile is taken, and does not move it.
     """
 
-    def __init__(self, room: str, talk: RoomTalk, ear: Ear, memory: Memory, position: Position, asks: Ask) -> None:
-        self._room = room
+    def __init__(
+        self, place: XmppPlace, talk: RoomTalk, ear: Ear, memory: Memory, position: Position, asks: Ask
+    ) -> None:
+        self._room = place.room
+        self._url = place.url
         self._talk = talk
         self._ear = ear
         self._memory = memory
@@ -69,16 +73,16 @@ class Taking:
             return None
         return self._position.moment - OVERLAP_SECONDS
 
-    def joined(self) -> None:
+    async def joined(self) -> None:
         """Begin to fetch what was missed. The first time ever there is nothing missed: we begin now."""
-        if not self._archive:
-            self.caught_up = True
-            self._remember(self._position.moment or self._talk.now())
-        elif self._position.archive is None:
+        if self._archive and self._position.archive is None:
             self._query = NEWEST
             self._ask(ask.ask_newest(NEWEST), self._from_now_on)
-        else:
+        elif self._archive:
+            self._ear.listening(self._url)
             self._page(after=self._position.archive)
+        else:
+            await self._begin(self._position.moment or self._talk.now())
 
     async def message(self, stanza: Element) -> None:
         """A message of the room, or out of its archive."""
@@ -133,13 +137,20 @@ class Taking:
         self._ask(ask.ask_archive(self._query, after=after, start=start), self._page_ended)
 
     async def _from_now_on(self, answer: Element) -> None:
-        """Where the archive ends now is where we begin, but where something was said in the meantime."""
-        self.caught_up = True
+        """Where the archive ends now is where we begin; what was said since we came in was taken."""
         if answer.get("type") == "error":
             self._tell_closed(answer)
-            return
-        self._position.archive = self._position.archive or ask.page_end_of(answer).last or ""
-        self._remember(self._talk.now())
+        else:
+            self._position.archive = ask.page_end_of(answer).last or ""
+        await self._begin(self._talk.now())
+
+    async def _begin(self, moment: float) -> None:
+        """From here on nothing is missed, not even after a kill."""
+        self.caught_up = True
+        self._remember(moment)
+        await self._ear.durable(mark := self._ear.last)
+        self._memory.settle(mark)
+        self._ear.listening(self._url)
 
     async def _page_ended(self, answer: Element) -> None:
         if answer.get("type") == "error":
