@@ -1,15 +1,14 @@
 """`chatferry listen xmpp://...` beside a real Prosody: what was said there is on the topic, every message once."""
 
-import json
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.acceptance.ferry import Ferry, Running, create_topic, values, wait_until
+from tests.acceptance.ferry import Ferry, wait_until
+from tests.acceptance.listening import Listening
 from tests.services.friend import Friend
 from tests.services.kafka import GivenKafka, Kafka
 from tests.services.process import ServicesMissingError
@@ -44,47 +43,20 @@ def _ann(prosody: Prosody) -> Friend:
     return Friend("ann@localhost", "ann-says", prosody.port, prosody.directory / "authority.pem")
 
 
-class Listening:
-    """`chatferry listen` on a room of Prosody's."""
-
-    def __init__(self, ferry: Ferry, kafka: Kafka | GivenKafka, topic: str, prosody: Prosody) -> None:
-        create_topic(kafka.brokers, topic)
-        self._ferry = ferry
-        self._brokers = kafka.brokers
-        self._topic = topic
-        self.environment = {
-            "CHATFERRY_XMPP_PASSWORD": PASSWORD,
-            "SSL_CERT_FILE": str(prosody.directory / "authority.pem"),
-        }
-        self.port = prosody.port
-
-    def url(self, room: str = ROOM) -> str:
-        return f"xmpp://ferry@localhost:{self.port}/{room}"
-
-    def arguments(self, room: str = ROOM) -> list[str]:
-        return ["listen", self.url(room), "--brokers", self._brokers, "--topic", self._topic, "--state", "state"]
-
-    def start(self, room: str = ROOM) -> Running:
-        running = self._ferry.start(*self.arguments(room), env=self.environment)
-        running.wait_until(lambda: ": listening" in running.err, "it listens")
-        return running
-
-    def heard(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in values(self._brokers, self._topic)]
-
-    def texts(self, kind: str = "message") -> Counter[str]:
-        """How often each text was said, each id counted once."""
-        lines = {line["id"]: line for line in self.heard()}
-        return Counter(line["data"] for line in lines.values() if line["type"] == kind)
-
-    def wait_for(self, *texts: str, kind: str = "message") -> None:
-        wait_until(lambda: set(texts) <= set(self.texts(kind)), f"{texts} are on the topic; {self.texts(kind)}")
-
-
 @pytest.fixture
 def listening(ferry: Ferry, kafka: Kafka | GivenKafka, topic: str, prosody: Prosody, ann: Friend) -> Listening:
-    """Made when the room is there."""
-    return Listening(ferry, kafka, topic, prosody)
+    assert ann  # who makes the room
+    return _listening(ferry, kafka, topic, prosody)
+
+
+def _listening(ferry: Ferry, kafka: Kafka | GivenKafka, topic: str, prosody: Prosody, room: str = ROOM) -> Listening:
+    authority = str(prosody.directory / "authority.pem")
+    environment = {"CHATFERRY_XMPP_PASSWORD": PASSWORD, "SSL_CERT_FILE": authority}
+    return Listening(ferry, kafka.brokers, topic, _url(prosody.port, room), environment)
+
+
+def _url(port: int, room: str = ROOM) -> str:
+    return f"xmpp://ferry@localhost:{port}/{room}"
 
 
 def say(friend: Friend, numbers: range, room: str = ROOM) -> list[str]:
@@ -145,7 +117,7 @@ def test_a_cut_connection_is_dialed_again_and_the_gap_filled(
     listening: Listening, ann: Friend, prosody: Prosody
 ) -> None:
     with Proxy(prosody.port) as proxy:
-        listening.port = proxy.port
+        listening.url = _url(proxy.port)
         running = listening.start()
         said = say(ann, range(3))
         listening.wait_for(*said)
@@ -201,15 +173,15 @@ def test_a_room_without_an_archive_sends_its_history_for_the_gap(
     ferry: Ferry, kafka: Kafka | GivenKafka, topic: str, prosody: Prosody
 ) -> None:
     room = f"lobby@{FORGETFUL_ROOMS}"
-    listening = Listening(ferry, kafka, topic, prosody)
+    listening = _listening(ferry, kafka, topic, prosody, room)
     with _ann(prosody) as ann:
         ann.enter(room, "ann")
-        running = listening.start(room)
+        running = listening.start()
         said = say(ann, range(5), room)
         listening.wait_for(*said)
         running.kill()
         said += say(ann, range(5, 10), room)
-        listening.start(room)
+        listening.start()
         said += say(ann, range(10, 12), room)
         listening.wait_for(*said)
         assert listening.texts() == Counter(said)
@@ -255,8 +227,9 @@ def test_a_missing_password_is_a_usage_problem(listening: Listening, ferry: Ferr
 
 
 def test_no_such_room_ends_the_command_and_makes_none(listening: Listening, ferry: Ferry) -> None:
+    listening.url = listening.url.replace(ROOM, f"nowhere@{ROOMS}")
     for _ in range(2):
-        result = ferry.run(*listening.arguments(f"nowhere@{ROOMS}"), env=listening.environment, check=1)
+        result = ferry.run(*listening.arguments(), env=listening.environment, check=1)
         assert f"nowhere@{ROOMS} does not let ferry@localhost in: item-not-found" in result.error
 
 

@@ -120,7 +120,7 @@ class Friend:
     def _wait(self, holds: Any, what: str) -> None:
         async def wait() -> None:
             async with asyncio.timeout(SECONDS):
-                while not holds():
+                while not holds():  # noqa: ASYNC110 -- one question, many causes
                     await asyncio.sleep(0.02)
 
         try:
