@@ -159,6 +159,8 @@ class MatrixListener:
             return
         await self._hear(room, answer)
         self._go_on(room.ear, answer)
+        if _timeline(answer, "leave", room.id):  # said after the token moved: before it we stay away, even if we return
+            raise ConnectionLost(f"{self._place.room} sent {self._place.user} away")
 
     async def _hear(self, room: "_Room", answer: dict[str, Any]) -> None:
         for membership in ("join", "leave"):
@@ -168,8 +170,6 @@ class MatrixListener:
                     await self._take(room, page)
             await self._take(room, _events(timeline.get("events")))
             self._position.event = _last_id(timeline) or self._position.event
-        if _timeline(answer, "leave", room.id):
-            raise ConnectionLost(f"{self._place.room} sent {self._place.user} away")
 
     async def _take(self, room: "_Room", events: list[Event]) -> None:
         for event in events:
