@@ -80,9 +80,10 @@ class Carrier(threading.Thread):
         """There is more on the spool."""
         self._news.set()
 
-    def finish(self, grace_seconds: float) -> None:
-        """Send what is on the spool now, for as long, and end then. Nothing is appended any more."""
-        self._give_up_at = time.monotonic() + grace_seconds
+    def finish(self, deadline: float) -> None:
+        """Send what is on the spool now, until `deadline` by the monotonic clock, and end then. Nothing is appended any
+        more."""
+        self._give_up_at = deadline
         self._news.set()
 
     def run(self) -> None:

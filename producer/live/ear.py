@@ -51,9 +51,7 @@ class Desk:
             await asyncio.sleep(RETRY_SECONDS)
 
     def _taken(self, name: str, lines: Sequence[bytes], mark: Mark) -> Mark:
-        if self._outage:
-            self._outage.is_over()
-            self._outage = None
+        self._tell_room()
         self.heard[name] += len(lines)
         self._note_time(mark)
         self._carrier.look()
@@ -74,8 +72,15 @@ class Desk:
         )
         self._outage.goes_on(problem)
 
+    def _tell_room(self) -> None:
+        """Half of it, so that a spool that is just below its limit is not told again and again."""
+        if self._outage and self._spool.waiting_bytes <= self._spool.limit_bytes // 2:
+            self._outage.is_over()
+            self._outage = None
+
     def moved(self, acknowledged: Mark) -> None:
         """Kafka has everything up to there."""
+        self._tell_room()
         while self._waiting and self._waiting[0][0] <= acknowledged:
             _, _, future = heapq.heappop(self._waiting)
             if not future.done():

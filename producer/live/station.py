@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import math
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -137,15 +139,16 @@ class _Station:
 
     async def _deliver_the_rest(self, carried: asyncio.Future[None]) -> None:
         """For ever where nobody interrupted, and for the grace period after an interruption."""
-        interrupted = bool(self._order.interruption)
-        self._carrier.finish(GRACE_SECONDS if interrupted else float("inf"))
-        while not carried.done():
-            if self._order.interruption and not interrupted:
-                interrupted = True
-                self._carrier.finish(GRACE_SECONDS)
+        over = math.inf
+        self._carrier.finish(over)
+        while not carried.done() and time.monotonic() < over + GOODBYE_SECONDS:
+            if self._order.interruption and over == math.inf:
+                over = time.monotonic() + GRACE_SECONDS
+                self._carrier.finish(over)
             await asyncio.wait({carried}, timeout=TICK_SECONDS)
             self._show()
-        await carried
+        if carried.done():  # else it asks Kafka something, and ends with the process
+            carried.result()
 
     def _account(self, spooled: int = 0) -> Account:
         return Account(

@@ -22,6 +22,7 @@ COMMON = {"json", "quiet", "verbose", "config"}
 CONTRACT = {
     "load": ["--database", "--brokers", "--topic", "--workers"],
     "produce": ["--brokers", "--topic", "--state", "--key", "--follow", "--speed", "--rate", "--from", "--until"],
+    "listen": ["--brokers", "--topic", "--state", "--as", "--secret-file", "--spool-limit", "--dry-run"],
     "consume": ["--brokers", "--topic", "--group", "--database", "--workers", "--until-end", "--on-duplicate",
                 "--metrics-port"],
     "topics create": ["--brokers", "--topic", "--partitions", "--replication-factor"],
@@ -30,7 +31,18 @@ CONTRACT = {
 }  # fmt: skip
 """The flags that other people's scripts rely on (design, "The contract that scripts rely on")."""
 
-HEAVY = ["confluent_kafka", "sqlalchemy", "alembic", "pymysql", "rich", "msgspec", "zstandard", "prometheus_client"]
+HEAVY = [
+    "confluent_kafka",
+    "sqlalchemy",
+    "alembic",
+    "pymysql",
+    "rich",
+    "msgspec",
+    "zstandard",
+    "prometheus_client",
+    "aiohttp",
+    "cryptography",
+]
 
 
 @pytest.fixture(autouse=True)

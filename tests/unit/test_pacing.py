@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from producer.pacing import AHEAD_SECONDS, Pace, Window, moment_of, parse_moment
+from producer.pacing import AHEAD_SECONDS, FUTURE_SECONDS, Pace, Window, create_time, moment_of, parse_moment
 from schemas.errors import UsageProblem
 
 
@@ -209,3 +209,32 @@ def test_what_is_no_moment_is_a_usage_problem(text: str) -> None:
 @pytest.mark.parametrize("choose", [lambda: pace(Time(), rate=1), lambda: pace(Time(), speed=1)])
 def test_pace_with_a_limit_is_not_free(choose: Callable[[], Pace]) -> None:
     assert not choose().free
+
+
+# --- a record's CreateTime ----------------------------------------------------------------------------------
+
+DAY = 86_400.0
+NOON = 1_700_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "milliseconds"),
+    [
+        (NOON - 0.25, 1_699_999_999_750),
+        (f'"{NOON:.0f}"', 1_700_000_000_000),
+        (NOON + FUTURE_SECONDS, 1_700_000_060_000),
+        (NOON + FUTURE_SECONDS + 1, 0),
+        (NOON - 3 * DAY, 1_699_740_800_000),
+        (NOON - 4 * DAY, 0),
+        (-5, 0),
+        (None, 0),
+        ('"noon"', 0),
+        (1e300, 0),
+    ],
+)
+def test_record_has_its_lines_moment_where_the_topic_takes_and_keeps_it(timestamp: object, milliseconds: int) -> None:
+    assert create_time(7 * DAY, lambda: NOON)(line(timestamp)) == milliseconds
+
+
+def test_topic_that_keeps_records_for_ever_takes_any_moment_of_the_past() -> None:
+    assert create_time(float("inf"), lambda: NOON)(line(1.5)) == 1_500
