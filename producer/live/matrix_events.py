@@ -137,6 +137,10 @@ _READERS: dict[str, Callable[[Event, dict[str, Any]], Said]] = {
 
 
 def _seconds(milliseconds: object) -> float:
-    """Of what is no number, 0: the line is good, and its time is visibly wrong."""
-    is_number = isinstance(milliseconds, int | float) and not isinstance(milliseconds, bool)
-    return float(milliseconds) / 1000 if is_number else 0.0  # type: ignore[arg-type]
+    """Of what is no moment, 0: the line is good, and its time is visibly wrong."""
+    if not isinstance(milliseconds, int | float) or isinstance(milliseconds, bool):
+        return 0.0
+    try:
+        return float(milliseconds) / 1000
+    except OverflowError:
+        return 0.0

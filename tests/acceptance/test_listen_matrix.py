@@ -202,6 +202,18 @@ def test_a_kicked_listener_comes_back_and_misses_nothing(
     assert listening.texts() == Counter(said)
 
 
+def test_a_banned_listener_says_so_and_hears_what_it_missed_when_it_may_come_back(
+    listening: Listening, ann: Person, account: Person, room: str
+) -> None:
+    running = listening.start()
+    ann.act(room, "ban", user_id=account.user)
+    running.wait_until(lambda: "does not let ferry in" in running.err, "it is banned")
+    said = say(ann, room, range(5))
+    ann.act(room, "unban", user_id=account.user)
+    listening.wait_for(*said)
+    assert listening.texts() == Counter(said)
+
+
 def test_a_listener_that_is_logged_out_elsewhere_logs_in_again(
     listening: Listening, ann: Person, account: Person, room: str
 ) -> None:
