@@ -69,9 +69,10 @@ servers: $(VENV)/installed-dev  ## start a local Apache Kafka and MariaDB to pla
 	@./tests/prepare
 	$(BIN)/python -m tests.services
 
-lock: $(VENV)/installed-dev  ## write both lock files anew, with hashes
+lock: $(VENV)/installed-dev  ## write the lock files anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --extra embedded --group build pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group dev --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
+	echo matrix-synapse | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 - --output-file tests/services/synapse-requirements.lock
 
 audit-dependencies: $(VENV)/installed-dev  ## known vulnerabilities of what both lock files name; needs pypi.org
 	$(BIN)/python -m tests.audit

@@ -31,6 +31,7 @@ class Memory:
         """
         self._path = path
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._waiting: deque[tuple[Mark, bytes]] = deque()
         self._saved = b""
         self.value: dict[str, Any] = self._load() if path else {}
@@ -59,14 +60,20 @@ class Memory:
             self._waiting.append((mark, content))
 
     def settle(self, acknowledged: Mark) -> None:
-        """Write down the newest value whose mark is acknowledged. For the carrier's thread, about once a second.
+        """Write down the newest value whose mark is acknowledged. The carrier's thread does it about once a second.
 
-        Raises `Stop` where the disk does not take it.
+        A listener does it where it begins for the first time ever, before it says that it listens: after a kill within
+        that second nobody would know that there is a gap. Raises `Stop` where the disk does not take it.
         """
+        with self._writing:
+            content = self._newest(acknowledged)
+            if self._path and content is not None and content != self._saved:
+                write_private(self._path, content)
+                self._saved = content
+
+    def _newest(self, acknowledged: Mark) -> bytes | None:
         content = None
         with self._lock:
             while self._waiting and self._waiting[0][0] <= acknowledged:
                 _, content = self._waiting.popleft()
-        if self._path and content is not None and content != self._saved:
-            write_private(self._path, content)
-            self._saved = content
+        return content

@@ -1,0 +1,245 @@
+"""Rooms of Matrix."""
+
+import asyncio
+import contextlib
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from typing import Any, NoReturn
+
+from producer.live.listener import Ear
+from producer.live.matrix_client import Login, MatrixClient, Refused
+from producer.live.matrix_events import ENCRYPTED, Event, heard_of, object_of, text_of
+from producer.live.memory import Memory
+from producer.live.secrets import SecretOf, Secrets
+from producer.live.urls import MatrixPlace
+from schemas.errors import ConnectionLost, Stop, UsageProblem
+
+log = logging.getLogger(__name__)
+
+GOODBYE_SECONDS = 2.0
+RECENT = 1000
+UNAUTHORIZED = 401
+
+
+@dataclass
+class _Position:
+    """Up to where the room was heard: the sync token, and the last event. `device`: as which we log in."""
+
+    since: str | None = None
+    event: str | None = None
+    device: str | None = None
+
+
+class MatrixListener:
+    """One room. Messages have their events' ids, so that hearing one again repeats harmlessly.
+
+    The server tells what happened since a token, which is remembered when Kafka has everything before it. Where it
+    leaves a gap, what is missing is fetched backwards from there to the token. The first time ever, nothing is fetched.
+    """
+
+    def __init__(self, place: MatrixPlace, secrets: Secrets, memory: Memory) -> None:
+        """Raises `UsageProblem` where there is neither a token nor a password."""
+        self._token = secrets.of(place, SecretOf.MATRIX_TOKEN)
+        self._password = secrets.of(place, SecretOf.MATRIX)
+        if not self._token and not self._password:
+            raise UsageProblem(
+                f"{place.url}: its password is missing",
+                f"Give --secret-file {place.url}=PATH, or set {SecretOf.MATRIX} or {SecretOf.MATRIX_TOKEN}",
+            )
+        self._place = place
+        self._memory = memory
+        self._position = _Position(**{name: text_of(memory.value.get(name)) for name in _Position.__annotations__})
+        self._login: Login | None = None
+        self._secret_room_told = False
+
+    @property
+    def name(self) -> str:
+        """See `Listener`."""
+        return self._place.url
+
+    async def session(self, ear: Ear) -> None:
+        """See `Listener`."""
+        client = MatrixClient(self._place.server)
+        try:
+            login = await self._logged_in(client, ear)
+            room = await self._joined(client)
+            await self._listen(_Room(client, ear, self._place, login.user, room))
+        except asyncio.CancelledError:
+            await self._log_out(client)
+            raise
+        finally:
+            await client.close()
+
+    # -- coming in -----------------------------------------------------------------------------------------------------
+
+    async def _logged_in(self, client: MatrixClient, ear: Ear) -> Login:
+        login = self._login or await self._log_in(client)
+        client.use(login.token)
+        self._login = login
+        if login.own and self._position.device != login.device:
+            self._position.device = login.device
+            self._remember(ear)
+        return login
+
+    async def _log_in(self, client: MatrixClient) -> Login:
+        try:
+            if self._token:
+                return await client.who_am_i(self._token)
+            return await client.log_in(self._place.user, self._password or "", self._position.device)
+        except Refused as refused:
+            raise Stop(
+                f"{self._place.server} does not let {self._place.user} in: {refused}",
+                f"Mend the password or the token: --secret-file {self._place.url}=PATH, or {SecretOf.MATRIX}",
+            ) from None
+
+    async def _joined(self, client: MatrixClient) -> str:
+        try:
+            return await client.join(self._place.room)
+        except Refused as refused:
+            self._if_logged_out(refused)
+            raise Stop(
+                f"{self._place.room} does not let {self._place.user} in: {refused}",
+                "See that there is such a room, and invite the account where only invited people may enter",
+            ) from None
+
+    def _if_logged_out(self, refused: Refused) -> None:
+        """A token that no longer holds: another login may give another one, where there is a password."""
+        if refused.status != UNAUTHORIZED:
+            return
+        self._login = None
+        if self._token:
+            raise Stop(
+                f"{self._place.server} does not take the token any more: {refused}",
+                f"Give a new one: --secret-file {self._place.url}#token=PATH, or {SecretOf.MATRIX_TOKEN}",
+            )
+        raise ConnectionLost(f"{self._place.server} logged us out: {refused}")
+
+    async def _log_out(self, client: MatrixClient) -> None:
+        """So that nobody finds more and more devices of ours; with somebody's token, that is not ours to end."""
+        if self._login and self._login.own:
+            self._login = None
+            with contextlib.suppress(ConnectionLost, Refused, Stop, TimeoutError):
+                await asyncio.wait_for(client.log_out(), GOODBYE_SECONDS)
+
+    # -- listening -----------------------------------------------------------------------------------------------------
+
+    async def _listen(self, room: "_Room") -> NoReturn:
+        try:
+            if self._position.since is None:
+                await self._begin(room)
+            room.ear.listening(self._place.url)
+            while True:
+                await self._turn(room)
+        except Refused as refused:
+            self._if_logged_out(refused)
+            raise Stop(f"{self._place.server} refuses to go on: {refused}", "See what it says in its own log") from None
+
+    async def _begin(self, room: "_Room") -> None:
+        """From now on; or, where a token was lost, from the last event on that was heard."""
+        answer = await room.client.sync(room.id, None, 1)
+        if self._position.event:
+            await self._hear(room, answer)
+        else:
+            self._position.event = _last_id(_timeline(answer, "join", room.id))
+        self._go_on(room.ear, answer)
+        await room.ear.durable(mark := room.ear.last)
+        self._memory.settle(mark)  # so that after a kill we know where we began
+
+    async def _turn(self, room: "_Room") -> None:
+        try:
+            answer = await room.client.sync(room.id, self._position.since)
+        except Refused as refused:
+            if refused.status != 400:
+                raise
+            log.warning("%s: the server no longer knows where we were: %s", self._place.url, refused)
+            self._position.since = None
+            await self._begin(room)
+            return
+        await self._hear(room, answer)
+        self._go_on(room.ear, answer)
+        if _timeline(answer, "leave", room.id):  # said after the token moved: before it we stay away, even if we return
+            raise ConnectionLost(f"{self._place.room} sent {self._place.user} away")
+
+    async def _hear(self, room: "_Room", answer: dict[str, Any]) -> None:
+        for membership in ("join", "leave"):
+            timeline = _timeline(answer, membership, room.id)
+            if timeline.get("limited") and (start := text_of(timeline.get("prev_batch"))):
+                async for page in room.missed(start, self._position.since, self._position.event):
+                    await self._take(room, page)
+            await self._take(room, _events(timeline.get("events")))
+            self._position.event = _last_id(timeline) or self._position.event
+
+    async def _take(self, room: "_Room", events: list[Event]) -> None:
+        for event in events:
+            if event.get("type") == ENCRYPTED and not self._secret_room_told:
+                self._secret_room_told = True
+                log.warning(
+                    "%s: what is said there is encrypted from end to end and cannot be read here: "
+                    "of each message only is kept that there was one",
+                    self._place.url,
+                )
+            await room.take(event)
+
+    def _go_on(self, ear: Ear, answer: dict[str, Any]) -> None:
+        token = text_of(answer.get("next_batch"))
+        if token is None:
+            raise ConnectionLost("the server's answer has no next_batch: is it a Matrix homeserver?")
+        if token != self._position.since:
+            self._position.since = token
+            self._remember(ear)
+
+    def _remember(self, ear: Ear) -> None:
+        self._memory.remember(ear.last, asdict(self._position))
+
+
+class _Room:
+    """The room in one session."""
+
+    def __init__(self, client: MatrixClient, ear: Ear, place: MatrixPlace, user: str, room: str) -> None:
+        self.client = client
+        self.ear = ear
+        self.id = room
+        self._place = place
+        self._user = user
+        self._recent: OrderedDict[str, None] = OrderedDict()
+
+    async def take(self, event: Event) -> None:
+        """Take what it says, where it was not taken a moment ago."""
+        heard = heard_of(event, self._place, self._user)
+        if heard is None or not heard.id or heard.id in self._recent:
+            return
+        await self.ear.take(heard)
+        self._recent[heard.id] = None
+        if len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+
+    async def missed(self, start: str, since: str | None, last: str | None) -> AsyncIterator[list[Event]]:
+        """Pages of what happened between the token `since`, or the event `last`, and the token `start`.
+
+        The newest page is the first one, each is in the order of time: the gap may be of any length.
+        """
+        while True:
+            answer = await self.client.messages(self.id, start, since)
+            page = _events(answer.get("chunk"))
+            yield page[::-1]
+            end = text_of(answer.get("end"))
+            if not page or end is None or end == start or page[-1].get("event_id") == last:
+                return
+            start = end
+
+
+def _timeline(answer: dict[str, Any], membership: str, room: str) -> dict[str, Any]:
+    """Of an answer to a sync; `membership` is join or leave."""
+    rooms = object_of(object_of(answer.get("rooms")).get(membership))
+    return object_of(object_of(rooms.get(room)).get("timeline"))
+
+
+def _last_id(timeline: dict[str, Any]) -> str | None:
+    events = _events(timeline.get("events"))
+    return text_of(events[-1].get("event_id")) if events else None
+
+
+def _events(given: object) -> list[Event]:
+    return [event for event in given if isinstance(event, dict)] if isinstance(given, list) else []
