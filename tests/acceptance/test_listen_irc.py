@@ -175,6 +175,7 @@ def test_two_listeners_where_the_server_has_ids_make_one_row_of_each_message(des
     assert Counter(desk.said()) == Counter(numbered(0, 50))
 
 
+@pytest.mark.long  # 20,000 messages, as fast as the server takes them
 def test_flood_is_in_the_table_once(desk: Desk, folder: Callable[[str], Path]) -> None:
     with InspIrcd(folder("server")) as server, Talker(server.port, "ann") as ann:
         ann.join("#a")
