@@ -22,9 +22,9 @@ class Listening:
         """The command, without the program's name."""
         return ["listen", self.url, "--brokers", self._brokers, "--topic", self._topic, "--state", "state"]
 
-    def start(self) -> Running:
-        """Start it, and return when it listens."""
-        running = self._ferry.start(*self.arguments(), env=self.environment)
+    def start(self, *more: str) -> Running:
+        """Start it with more arguments, and return when it listens."""
+        running = self._ferry.start(*self.arguments(), *more, env=self.environment)
         running.wait_until(lambda: ": listening" in running.err, "it listens")
         return running
 

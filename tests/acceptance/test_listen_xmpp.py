@@ -241,3 +241,60 @@ def test_a_certificate_that_nobody_trusts_is_refused_before_the_password_is_sent
     result = ferry.run(*listening.arguments(), env=listening.environment, check=1)
     assert "The certificate of localhost" in result.error
     assert "is not to be trusted" in result.error
+
+
+def test_an_archive_that_forgot_the_last_message_is_told_and_what_it_still_has_is_heard(
+    listening: Listening, ann: Friend, prosody: Prosody
+) -> None:
+    running = listening.start()
+    said = say(ann, range(3))
+    listening.wait_for(*said)
+    running.end(signal.SIGTERM)
+    prosody.stop()
+    for file in (prosody.directory / "data").rglob("lobby.list"):
+        if file.parent.name == "muc_log":
+            file.unlink()
+    prosody.start()
+    with _ann(prosody) as back:
+        back.enter(ROOM, "ann")
+        said += say(back, range(3, 10))
+        again = listening.start()
+        listening.wait_for(*said)
+    assert "no longer has the last message that was heard" in again.err
+    assert listening.texts() == Counter(said)
+
+
+@pytest.mark.long
+def test_a_connection_that_goes_silent_is_noticed_and_dialed_again(
+    listening: Listening, ann: Friend, prosody: Prosody
+) -> None:
+    with Proxy(prosody.port) as proxy:
+        listening.url = _url(proxy.port)
+        running = listening.start()
+        said = say(ann, range(3))
+        listening.wait_for(*said)
+        proxy.black_hole()
+        said += say(ann, range(3, 10))
+        running.wait_until(lambda: "nothing came for 60 s" in running.err, "the silence is noticed", seconds=90)
+        proxy.cut()
+        proxy.heal()
+        listening.wait_for(*said)
+        assert listening.texts() == Counter(said)
+
+
+@pytest.mark.long
+def test_a_flood_while_kafka_takes_nothing_waits_at_the_server_and_is_heard_later(
+    ferry: Ferry, server_directory: Path, topic: str, prosody: Prosody, ann: Friend
+) -> None:
+    (server_directory / "kafka").mkdir()
+    with Kafka(server_directory / "kafka") as kafka:
+        listening = _listening(ferry, kafka, topic, prosody)
+        running = listening.start("--spool-limit", "4096")
+        said = say(ann, range(3))
+        listening.wait_for(*said)
+        kafka.pause()
+        said += say(ann, range(3, 1503))
+        running.wait_until(lambda: "The spool is full" in running.err, "the spool is full")
+        kafka.resume()
+        listening.wait_for(*said)
+        assert listening.texts() == Counter(said)
