@@ -1,14 +1,15 @@
 """`chatferry listen matrix+http://...` beside a real Synapse: what was said is on the topic, every message once."""
 
 import signal
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.acceptance.ferry import Ferry, wait_until
 from tests.acceptance.listening import Listening
-from tests.conftest import _directory
 from tests.services.kafka import GivenKafka, Kafka
 from tests.services.process import ServicesMissingError
 from tests.services.proxy import Proxy
@@ -21,7 +22,7 @@ PASSWORD = "sesame-opens"
 def synapse() -> Iterator[Synapse]:
     """One server for all tests here: it takes seconds to start. It is restarted by one of them."""
     try:
-        with _directory() as directory, Synapse(directory) as server:
+        with tempfile.TemporaryDirectory(prefix="chatferry-tests-") as directory, Synapse(Path(directory)) as server:
             yield server
     except ServicesMissingError as error:
         pytest.fail(str(error), pytrace=False)
@@ -129,6 +130,7 @@ def test_joins_parts_kicks_bans_and_renames_are_statuses(
     assert {line["from"] for line in listening.heard() if line["type"] == "status"} == {bob.user}
 
 
+@pytest.mark.long
 def test_a_cut_connection_is_dialed_again_and_a_long_gap_filled(
     listening: Listening, ann: Person, room: str, synapse: Synapse
 ) -> None:

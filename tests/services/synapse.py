@@ -13,7 +13,7 @@ from tests.services.process import ServerProcess, free_port, installed
 
 SERVER_NAME = "localhost"
 SHARED_SECRET = "the-tests-register-by-this"
-SECONDS = 30.0
+SECONDS = 120.0
 API = "/_matrix/client/v3"
 
 LOGGING = """
