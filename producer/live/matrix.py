@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict
-from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
 from producer.live.listener import Ear
 from producer.live.matrix_client import Login, MatrixClient, Refused
-from producer.live.matrix_events import ENCRYPTED, Event, heard_of, object_of, text_of
+from producer.live.matrix_events import ENCRYPTED, Event, text_of
+from producer.live.matrix_room import Room, events_of, last_id, timeline_of
 from producer.live.memory import Memory
 from producer.live.secrets import SecretOf, Secrets
 from producer.live.urls import MatrixPlace
@@ -19,7 +18,6 @@ from schemas.errors import ConnectionLost, Stop, UsageProblem
 log = logging.getLogger(__name__)
 
 GOODBYE_SECONDS = 2.0
-RECENT = 1000
 UNAUTHORIZED = 401
 
 
@@ -65,7 +63,7 @@ class MatrixListener:
         try:
             login = await self._logged_in(client, ear)
             room = await self._joined(client)
-            await self._listen(_Room(client, ear, self._place, login.user, room))
+            await self._listen(Room(client, ear, self._place, login.user, room))
         except asyncio.CancelledError:
             await self._log_out(client)
             raise
@@ -125,7 +123,7 @@ class MatrixListener:
 
     # -- listening -----------------------------------------------------------------------------------------------------
 
-    async def _listen(self, room: "_Room") -> NoReturn:
+    async def _listen(self, room: Room) -> NoReturn:
         try:
             if self._position.since is None:
                 await self._begin(room)
@@ -136,18 +134,18 @@ class MatrixListener:
             self._if_logged_out(refused)
             raise Stop(f"{self._place.server} refuses to go on: {refused}", "See what it says in its own log") from None
 
-    async def _begin(self, room: "_Room") -> None:
+    async def _begin(self, room: Room) -> None:
         """From now on; or, where a token was lost, from the last event on that was heard."""
         answer = await room.client.sync(room.id, None, 1)
         if self._position.event:
             await self._hear(room, answer)
         else:
-            self._position.event = _last_id(_timeline(answer, "join", room.id))
+            self._position.event = last_id(timeline_of(answer, "join", room.id))
         self._go_on(room.ear, answer)
         await room.ear.durable(mark := room.ear.last)
         self._memory.settle(mark)  # so that after a kill we know where we began
 
-    async def _turn(self, room: "_Room") -> None:
+    async def _turn(self, room: Room) -> None:
         try:
             answer = await room.client.sync(room.id, self._position.since)
         except Refused as refused:
@@ -159,19 +157,20 @@ class MatrixListener:
             return
         await self._hear(room, answer)
         self._go_on(room.ear, answer)
-        if _timeline(answer, "leave", room.id):  # said after the token moved: before it we stay away, even if we return
+        # From an older token than this one we are away for ever, even when we are back: so it is said only now.
+        if timeline_of(answer, "leave", room.id):
             raise ConnectionLost(f"{self._place.room} sent {self._place.user} away")
 
-    async def _hear(self, room: "_Room", answer: dict[str, Any]) -> None:
+    async def _hear(self, room: Room, answer: dict[str, Any]) -> None:
         for membership in ("join", "leave"):
-            timeline = _timeline(answer, membership, room.id)
+            timeline = timeline_of(answer, membership, room.id)
             if timeline.get("limited") and (start := text_of(timeline.get("prev_batch"))):
                 async for page in room.missed(start, self._position.since, self._position.event):
                     await self._take(room, page)
-            await self._take(room, _events(timeline.get("events")))
-            self._position.event = _last_id(timeline) or self._position.event
+            await self._take(room, events_of(timeline.get("events")))
+            self._position.event = last_id(timeline) or self._position.event
 
-    async def _take(self, room: "_Room", events: list[Event]) -> None:
+    async def _take(self, room: Room, events: list[Event]) -> None:
         for event in events:
             if event.get("type") == ENCRYPTED and not self._secret_room_told:
                 self._secret_room_told = True
@@ -192,54 +191,3 @@ class MatrixListener:
 
     def _remember(self, ear: Ear) -> None:
         self._memory.remember(ear.last, asdict(self._position))
-
-
-class _Room:
-    """The room in one session."""
-
-    def __init__(self, client: MatrixClient, ear: Ear, place: MatrixPlace, user: str, room: str) -> None:
-        self.client = client
-        self.ear = ear
-        self.id = room
-        self._place = place
-        self._user = user
-        self._recent: OrderedDict[str, None] = OrderedDict()
-
-    async def take(self, event: Event) -> None:
-        """Take what it says, where it was not taken a moment ago."""
-        heard = heard_of(event, self._place, self._user)
-        if heard is None or not heard.id or heard.id in self._recent:
-            return
-        await self.ear.take(heard)
-        self._recent[heard.id] = None
-        if len(self._recent) > RECENT:
-            self._recent.popitem(last=False)
-
-    async def missed(self, start: str, since: str | None, last: str | None) -> AsyncIterator[list[Event]]:
-        """Pages of what happened between the token `since`, or the event `last`, and the token `start`.
-
-        The newest page is the first one, each is in the order of time: the gap may be of any length.
-        """
-        while True:
-            answer = await self.client.messages(self.id, start, since)
-            page = _events(answer.get("chunk"))
-            yield page[::-1]
-            end = text_of(answer.get("end"))
-            if not page or end is None or end == start or page[-1].get("event_id") == last:
-                return
-            start = end
-
-
-def _timeline(answer: dict[str, Any], membership: str, room: str) -> dict[str, Any]:
-    """Of an answer to a sync; `membership` is join or leave."""
-    rooms = object_of(object_of(answer.get("rooms")).get(membership))
-    return object_of(object_of(rooms.get(room)).get("timeline"))
-
-
-def _last_id(timeline: dict[str, Any]) -> str | None:
-    events = _events(timeline.get("events"))
-    return text_of(events[-1].get("event_id")) if events else None
-
-
-def _events(given: object) -> list[Event]:
-    return [event for event in given if isinstance(event, dict)] if isinstance(given, list) else []
