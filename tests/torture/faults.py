@@ -52,7 +52,7 @@ class Faults:
             Fault.PRODUCER_KILLED: lambda _: (_signal(producers, signal.SIGKILL), _nothing),
             Fault.PRODUCER_ENDED: lambda _: (_signal(producers, signal.SIGTERM), _nothing),
             Fault.PRODUCER_FROZEN: lambda _: _freeze([pid for producer in producers for pid in _pids(producer)]),
-            Fault.LOG_ROTATED: lambda _: (_done(self._writer.rotate), _nothing),
+            Fault.LOG_ROTATED: lambda _: (self._rotate(), _nothing),
             Fault.WORKER_KILLED: lambda event: (_kill(_picked(consumer.workers(), event)), _nothing),
             Fault.WORKER_FROZEN: lambda event: _freeze(_picked(consumer.workers(), event)),
             Fault.FORK_SERVER_KILLED: lambda _: (_kill(consumer.fork_servers()), _nothing),
@@ -71,6 +71,11 @@ class Faults:
             Fault.BROKERS_CUT: lambda _: _part(site.brokers_ways, Proxy.cut),
             Fault.BROKERS_UNHEARD: lambda _: _part(site.brokers_ways, Proxy.black_hole),
         }
+
+    def _rotate(self) -> bool:
+        """It counts where somebody reads the log; who comes later finds it rotated, and is tested elsewhere."""
+        self._writer.rotate()
+        return any(_pids(producer) for producer in self._producers)
 
     def _join(self, event: Event) -> tuple[bool, Undo]:
         def leave() -> None:
@@ -132,11 +137,6 @@ class Faults:
 
 def _nothing() -> None:
     """There is nothing to undo."""
-
-
-def _done(act: Callable[[], None]) -> bool:
-    act()
-    return True
 
 
 def _part(ways: Sequence[Proxy], how: Callable[[Proxy], None]) -> tuple[bool, Undo]:
