@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -47,7 +48,8 @@ class Intake:
         self._held_ends: dict[int, int] = {}
         self._paused = False
         self._closing = False
-        self._letting_go = False
+        self._lock = threading.Lock()
+        self._letting_go = self._confirming = False
         self.before_letting_go: Callable[[], None] = lambda: None
         """Called before partitions that are revoked go to their next owner."""
         self._waited = 0.0
@@ -239,11 +241,19 @@ class Intake:
         return places
 
     def _on_revoke(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        """The group waits for us to let go of these."""
-        self._letting_go = True
-        self.before_letting_go()
+        """The group waits for us to let go of these.
+
+        Where the store's thread is asking the broker about them just now, its answer may wait for us to do so: then it
+        comes too late, whatever it is.
+        """
+        with self._lock:
+            self._letting_go, asking = True, self._confirming
+            if asking:
+                self._on_lost(consumer, partitions)
+        if not asking:
+            self.before_letting_go()
+            self._on_lost(consumer, partitions)
         self._letting_go = False
-        self._on_lost(consumer, partitions)
 
     def _on_lost(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         """These may be another's already."""
@@ -284,11 +294,19 @@ class Intake:
     def confirm(self, offsets: dict[int, int]) -> bool:
         """Whether these partitions, of which so much is committed, are still ours, by the broker's word.
 
-        Where it has just told us to let go of some, and waits for that, they are.
+        Where it has just told us to let go of some, and waits for that, they are. Called in the store's thread.
         """
-        if not offsets.keys() <= self.still_ours():
-            return False
-        return self._letting_go or self._commits.confirm(self._consumer, offsets)
+        with self._lock:
+            if self._letting_go or not offsets.keys() <= self.still_ours():
+                return offsets.keys() <= self.still_ours()
+            self._confirming = True
+        try:
+            taken = self._commits.confirm(self._consumer, offsets)
+        finally:
+            with self._lock:
+                self._confirming = False
+                ours = offsets.keys() <= self.still_ours()
+        return taken and ours
 
     def _mark(self) -> str | None:
         return self._identity.mark if self._identity else None

@@ -55,6 +55,7 @@ class Client:
         partition: int,
         on_delivery: Callable[[None, Taken], None] | None = None,
         headers: object = None,  # noqa: ARG002 -- as the client has it
+        timestamp: int = 0,  # noqa: ARG002
     ) -> None:
         self._queue.append((topic, value, max(partition, 0), on_delivery))
 

@@ -121,13 +121,6 @@ def test_irc_log_whose_last_line_grew_is_read_from_its_start(tmp_path: Path) -> 
     source.close()
 
 
-def test_export_cannot_be_followed(tmp_path: Path) -> None:
-    source = opened(irssi_log(tmp_path))
-    with pytest.raises(Stop, match="a irssi file cannot be followed"):
-        Reader(source, limit=100, follow=True)
-    source.close()
-
-
 def test_file_replaced_while_it_is_read_stops(tmp_path: Path) -> None:
     path = irssi_log(tmp_path)
     source = opened(path)

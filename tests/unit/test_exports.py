@@ -444,7 +444,7 @@ def test_zone_that_is_none_is_a_usage_problem(name: str) -> None:
 
 def test_network_that_no_id_could_hold_is_a_usage_problem() -> None:
     with pytest.raises(UsageProblem, match="--as has 65 characters"):
-        conversion_of({"as_": "x" * 65, "format": "auto", "timezone": "UTC", "date_order": None})
+        conversion_of({"as_": ("x" * 65,), "format": "auto", "timezone": "UTC", "date_order": None})
 
 
 def test_surrogate_halves_and_broken_bytes_stay_as_they_are(tmp_path: Path) -> None:
