@@ -197,6 +197,7 @@ def kill_at(ferry: Ferry, command: Sequence[str], what: str, reached: Callable[[
     wait_until(lambda: not any(map(command_line, started)), f"the end of all processes after {what}", seconds=10)
 
 
+@pytest.mark.long
 def test_killed_at_five_moments_and_run_again_the_table_is_exact_and_no_process_is_left(
     ferry: Ferry, sqlite_url: str, tmp_path: Path
 ) -> None:

@@ -130,6 +130,7 @@ def test_listener_killed_between_acknowledgement_and_mark_repeats_and_skips_noth
     assert site.stored() == list(range(sent))
 
 
+@pytest.mark.long
 def test_signal_while_kafka_is_away_leaves_the_lines_on_the_spool_and_says_so(paused: Site) -> None:
     running = paused.listen()
     paused.say(0, 1)

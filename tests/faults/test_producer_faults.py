@@ -187,6 +187,7 @@ def test_a_broker_killed_and_started_again_loses_and_doubles_nothing(server_dire
         assert Counter(values(kafka.brokers, "t")) == Counter(lines_of(log))
 
 
+@pytest.mark.long
 def test_a_broker_that_stops_answering_for_a_while_costs_time_only(server_directory: Path, tmp_path: Path) -> None:
     ferry = Ferry(tmp_path)
     log = tmp_path / "chat.jsonl"
