@@ -126,8 +126,10 @@ def _see_that_the_table_is_the_groups(engine: Engine, view: TopicView, group: st
     except BrokerDown as outage:
         log.debug("%s", outage)
         return
+    if not done:
+        return
     with told_apart(), engine.connect() as connection:
-        if done and is_empty(connection):
+        if is_empty(connection):
             log.warning("The table is empty, but the group %s has read up to %s records before: they do not come again "
                         "(another --group reads all of them)", group, f"{done:,}")  # fmt: skip
 

@@ -297,8 +297,9 @@ class Intake:
         Where it has just told us to let go of some, and waits for that, they are. Called in the store's thread.
         """
         with self._lock:
-            if self._letting_go or not offsets.keys() <= self.still_ours():
-                return offsets.keys() <= self.still_ours()
+            ours = offsets.keys() <= self.still_ours()
+            if self._letting_go or not ours:
+                return ours
             self._confirming = True
         try:
             taken = self._commits.confirm(self._consumer, offsets)

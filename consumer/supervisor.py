@@ -201,9 +201,7 @@ class Supervisor:
         code = member.process.exitcode or 0
         if self._stopping_since is not None or self._problem:
             return
-        if (
-            code == BEGIN_ANEW
-        ):  # it has waited long enough itself, and it is not for the number of such workers to end all
+        if code == BEGIN_ANEW:  # it has waited long enough by itself, and however many do so, no one is killing them
             self._vacancies.append(_Vacancy(member.order, time.monotonic() + FIRST_DELAY_SECONDS))
             return
         if code > 0 and code != UNKNOWN_END:
@@ -211,8 +209,7 @@ class Supervisor:
                 f"Worker {member.order.number} crashed", "Its traceback above is a bug: please report it"
             )
             return
-        forker = "the end of the process that it was forked from"
-        self._replace(member, "a signal of its own" if code == 0 else f"signal {-code}" if code < 0 else forker)
+        self._replace(member, _cause_of(code))
 
     def _replace(self, member: _Member, cause: str) -> None:
         now = time.monotonic()
@@ -247,3 +244,10 @@ class Supervisor:
                 member.process.join()
                 self._listen_to(member)
                 member.ended = True
+
+
+def _cause_of(code: int) -> str:
+    """What ended a worker, by its exit status: one that is no error of its own."""
+    if code == 0:
+        return "a signal of its own"
+    return f"signal {-code}" if code < 0 else "the end of the process that it was forked from"

@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import logging
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -19,6 +18,7 @@ from typing import Self
 import msgspec
 import platformdirs
 
+from producer.private import is_file_of_ours, see_that_it_is_ours, write_through
 from producer.sources.streams import Source
 from producer.state import State, key_of, place_of
 from schemas.errors import Stop
@@ -69,7 +69,7 @@ class Checkpoint:
 
     def _take_lock(self, path: Path) -> int:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        if not _is_file_of_ours(lock):
+        if not is_file_of_ours(lock):
             os.close(lock)
             raise _not_ours(path)
         try:
@@ -112,7 +112,7 @@ class Checkpoint:
                 f"Checkpoint {self.path}: {error.strerror}", "Remove it, or name another folder: --state"
             ) from None
         with closing_descriptor(descriptor):
-            if not _is_file_of_ours(descriptor):
+            if not is_file_of_ours(descriptor):
                 raise _not_ours(self.path)
             content = os.read(descriptor, 1 << 16)
         try:
@@ -171,7 +171,8 @@ def write_state(path: Path, state: State) -> None:
     """
     temporary = path.with_suffix(".new")
     try:
-        _write(temporary, msgspec.json.encode(state.sealed(path.stem)))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        write_through(os.open(temporary, flags, 0o600), msgspec.json.encode(state.sealed(path.stem)))
         failpoints.reached(Place.CHECKPOINT_WRITTEN)
         temporary.replace(path)
         failpoints.reached(Place.CHECKPOINT_RENAMED)
@@ -185,41 +186,14 @@ def write_state(path: Path, state: State) -> None:
         ) from None
 
 
-def _write(path: Path, content: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _sync_folder(path: Path) -> None:
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     with closing_descriptor(folder):
         os.fsync(folder)
 
 
-def _is_file_of_ours(descriptor: int) -> bool:
-    status = os.fstat(descriptor)
-    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
-
-
 def _not_ours(path: Path) -> Stop:
     return Stop(f"Checkpoint {path} is not a file of ours", "Remove it, or name another folder: --state")
-
-
-def see_that_it_is_ours(folder: Path) -> None:
-    """Raises `Stop` for a folder in which somebody else could put another file in a checkpoint's place."""
-    status = folder.lstat()
-    if stat.S_ISLNK(status.st_mode):
-        problem = "is a link"
-    elif status.st_uid != os.geteuid():
-        problem = f"belongs to somebody else (user {status.st_uid})"
-    elif status.st_mode & stat.S_IWOTH:
-        problem = "can be written to by everybody"
-    else:
-        return
-    raise Stop(f"The state folder {folder} {problem}", "Name another with --state: a folder of yours, mode 0700")
 
 
 @contextlib.contextmanager

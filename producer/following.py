@@ -1,5 +1,6 @@
 """All files that are followed at once: which of them are open, and in whose turn they are read."""
 
+import contextlib
 import io
 import logging
 import resource
@@ -9,9 +10,8 @@ from typing import NamedTuple
 
 from producer.history import History
 from producer.sources.names import Names
-from producer.sources.streams import Identity, check_path, opened_source
+from producer.sources.streams import Identity, NoSuchFile, check_path, opened_source
 from producer.trail import LOOK_SECONDS, Shipping, Trail
-from schemas.errors import Stop
 
 log = logging.getLogger(__name__)
 
@@ -150,8 +150,5 @@ class Following:
 
 def _see_that_it_can_be_followed(path: str) -> None:
     """Raises `Stop` for what is there and is no file; a name without a file is waited for."""
-    try:
+    with contextlib.suppress(NoSuchFile):
         check_path(path)
-    except Stop as problem:
-        if not problem.text.endswith("No such file or directory"):
-            raise

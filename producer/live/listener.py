@@ -35,10 +35,6 @@ class Ear(ABC):
         """Put it on the spool; waits while that is full. The mark is for `durable` and for `Memory.remember`."""
         return await self.take_lines([heard.line()])
 
-    async def take_line(self, line: bytes) -> Mark:
-        """The same for a line that is JSON already, or bad: without a newline in it."""
-        return await self.take_lines([line])
-
     @abstractmethod
     async def take_lines(self, lines: Sequence[bytes]) -> Mark:
         """All of them in one write: all are on the spool, or, after a kill in mid-write, only the first ones."""

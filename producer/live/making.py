@@ -8,7 +8,6 @@ from producer.live.listener import Listener
 from producer.live.memory import Memory
 from producer.live.secrets import Secrets
 from producer.live.urls import InputPlace, IrcPlace, MatrixPlace, Place, WebPlace, XmppPlace
-from schemas.errors import UsageProblem
 
 LISTENERS: dict[type[Any], tuple[str, str]] = {
     IrcPlace: ("producer.live.irc", "IrcListener"),
@@ -26,10 +25,5 @@ MakeListener = Callable[[Place, Secrets, Memory], Listener]
 def make_listener(place: Place, secrets: Secrets, memory: Memory) -> Listener:
     """The listener for a place. Raises `UsageProblem` where it cannot be made of what was given."""
     module, name = LISTENERS[type(place)]
-    try:
-        maker = cast("MakeListener", getattr(import_module(module), name))
-    except ModuleNotFoundError as missing:
-        if missing.name != module:
-            raise
-        raise UsageProblem(f"{place.url}: this version cannot listen there yet") from None
+    maker = cast("MakeListener", getattr(import_module(module), name))
     return maker(place, secrets, memory)

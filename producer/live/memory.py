@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from producer.live.private import read_private, write_private
 from producer.live.spool import Mark
+from producer.private import read_private, write_private
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Self, TypeAlias
 
-from producer.live.private import OTHER_FOLDER, open_private, read_private, write_private
+from producer.private import OTHER_FOLDER, open_private, read_private, write_private
 from schemas.errors import SpoolFull, Stop
 
 log = logging.getLogger(__name__)

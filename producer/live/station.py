@@ -17,10 +17,10 @@ from producer.live.ear import Desk, PrintingEar, SpoolEar
 from producer.live.listener import Ear, Listener, keep_listening
 from producer.live.making import make_listener
 from producer.live.memory import Memory
-from producer.live.private import private_folder
 from producer.live.secrets import Secrets
 from producer.live.spool import Mark, Spool
 from producer.live.urls import Place
+from producer.private import private_folder
 from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD
 from terminal.signals import GRACE_SECONDS, Interruption
 

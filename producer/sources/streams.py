@@ -270,8 +270,13 @@ def check_path(path: str) -> str:
     return name
 
 
+class NoSuchFile(Stop):
+    """There is nothing of that name."""
+
+
 def _unreadable(name: str, error: OSError) -> Stop:
-    return Stop(f"{name}: {error.strerror}", "Check the path and its permissions")
+    kind = NoSuchFile if isinstance(error, FileNotFoundError) else Stop
+    return kind(f"{name}: {error.strerror}", "Check the path and its permissions")
 
 
 class StandardInput(io.RawIOBase):

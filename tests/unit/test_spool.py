@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.live.private import private_folder
 from producer.live.spool import Spool
+from producer.private import private_folder
 from schemas.errors import SpoolFull, Stop
 
 LIMIT = 1 << 20

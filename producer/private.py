@@ -5,12 +5,39 @@ import os
 import stat
 from pathlib import Path
 
-from producer.checkpoint import see_that_it_is_ours
 from schemas.errors import Stop
 
 LONGEST_BYTES = 16 << 20
 
 OTHER_FOLDER = "Remove it, or name another folder: --state"
+
+
+def see_that_it_is_ours(folder: Path) -> None:
+    """Raises `Stop` for a folder in which somebody else could put another file in the place of one of ours."""
+    status = folder.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        problem = "is a link"
+    elif status.st_uid != os.geteuid():
+        problem = f"belongs to somebody else (user {status.st_uid})"
+    elif status.st_mode & stat.S_IWOTH:
+        problem = "can be written to by everybody"
+    else:
+        return
+    raise Stop(f"The state folder {folder} {problem}", "Name another with --state: a folder of yours, mode 0700")
+
+
+def is_file_of_ours(descriptor: int) -> bool:
+    """Whether it is a regular file, and this user's."""
+    status = os.fstat(descriptor)
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+
+
+def write_through(descriptor: int, content: bytes) -> None:
+    """Write the content, see it on the disk, and close the descriptor. Raises `OSError` as the disk does."""
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def private_folder(base: Path, *parts: str) -> Path:
@@ -41,8 +68,7 @@ def open_private(path: Path, flags: int) -> int:
         raise
     except OSError as error:
         raise Stop(f"Cannot use {path}: {error.strerror}", OTHER_FOLDER) from None
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+    if not is_file_of_ours(descriptor):
         os.close(descriptor)
         raise Stop(f"{path} is not a file of ours", OTHER_FOLDER)
     return descriptor
@@ -65,10 +91,7 @@ def write_private(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(path.name + ".new")
     try:
-        with os.fdopen(open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        write_through(open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), content)
         temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
