@@ -28,6 +28,10 @@ LOOK_SECONDS = 1.0
 """How often, at least, it is looked whether another file stands at the name, while lines come without a pause."""
 
 
+ROTATING_SECONDS = 0.5
+"""A rotation leaves no file at the name for a moment: only a longer one is told."""
+
+
 class Shipping(Protocol):
     """Whoever carries files to the topic, and keeps their checkpoints."""
 
@@ -83,6 +87,7 @@ class Trail:
         self._next_look = 0.0
         self._retry_at = 0.0
         self._told_missing = False
+        self._missing_since: float | None = None
         self._complaint: str | None = None
         self._begun = False
         self._loud = True
@@ -237,11 +242,15 @@ class Trail:
         self._next_look = now + LOOK_SECONDS
         found = identity_at(self.path)
         quiet = now - current.quiet_since >= LINGER_SECONDS
+        if found and found[0] not in self._taken:
+            self._missing_since = None
         if found and found[0] == current.identity:
             self._told_missing = False
             current.ends_at = None
         elif found is None or found[0] in self._taken:
-            self._tell_missing()
+            self._missing_since = now if self._missing_since is None else self._missing_since
+            if now - self._missing_since >= ROTATING_SECONDS:
+                self._tell_missing()
             if quiet and (found or current.removed):
                 self._leave(current)
         elif current.ends_at is None:

@@ -510,3 +510,19 @@ def test_what_is_said_of_a_rotation_is_no_warning(
     run.settle()
     run.wait(62)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_name_that_is_missing_for_the_moment_of_a_rotation_is_not_told_and_one_that_stays_missing_is(
+    log: Path, start: Callable[..., Run], caplog: pytest.LogCaptureFixture
+) -> None:
+    append(log, 1)
+    run = start(log)
+    run.turn(3)
+    rotated(log)
+    run.turn(3)
+    append(log, 2)
+    assert run.settle() == lines(2)
+    assert "renamed or removed" not in caplog.text
+    log.unlink()
+    run.wait(2)
+    assert "renamed or removed" in caplog.text
