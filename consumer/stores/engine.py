@@ -77,6 +77,7 @@ def make_engine(database: str, password: str | None = None) -> Engine:
         pool_size=1,
         max_overflow=1,
         pool_pre_ping=True,
+        pool_reset_on_return=None,  # what we begin we end: a second ROLLBACK only asks a server that may be gone by now
         hide_parameters=True,  # what people wrote stays out of tracebacks
     )
     event.listen(engine, "do_connect", _buffer_connection)

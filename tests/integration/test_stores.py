@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection as SQLAlchemyConnection
 from sqlalchemy import create_engine, event, make_url, select
+from sqlalchemy.pool import Pool
 
 from consumer.stores import engine as engine_module
 from consumer.stores.engine import make_engine
@@ -603,6 +604,27 @@ def test_a_session_killed_between_two_batches_does_no_harm(place: Place, store: 
     for (session,) in idle:
         place.maria.execute(f"KILL {session}")
     assert save(store, [row("a"), row("b")]) == Stored(1, 1, [])
+
+
+@maria_only
+def test_a_session_killed_after_its_commit_is_no_trouble_of_ours(
+    place: Place, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pool would ask it for a ROLLBACK before it takes it back, and log the traceback."""
+    killed = []
+
+    def kill(session: Any, _record: object, _state: object) -> None:
+        killed.append(session.thread_id())
+        place.execute(f"KILL {killed[-1]}")
+
+    event.listen(Pool, "reset", kill)
+    try:
+        assert save(store, [row("a")]) == Stored(1, 0, [])
+    finally:
+        event.remove(Pool, "reset", kill)
+    assert killed
+    assert save(store, [row("a"), row("b")]) == Stored(1, 1, [])
+    assert not caplog.records
 
 
 def least_user(place: Place) -> str:
