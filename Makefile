@@ -39,7 +39,7 @@ torture: $(VENV)/installed-dev  ## rounds of faults while lines flow, SEED=1 MIN
 	@./tests/prepare
 	$(BIN)/python -m tests.torture --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10)
 
-soak: $(VENV)/installed-dev  ## an hour of 1,000 lines a second: does memory, do descriptors, do threads grow?
+soak: $(VENV)/installed-dev  ## an hour of 1,000 lines a second and four chat systems: does memory, do descriptors, do threads grow?
 	@./tests/prepare
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
 
