@@ -1,10 +1,21 @@
-"""`chatferry listen` on one URL, and what of it is on the topic."""
+"""`chatferry listen` on one URL, and what of it is on the topic and in a table."""
 
 import json
 from collections import Counter
 from typing import Any
 
-from tests.acceptance.ferry import Ferry, Running, create_topic, values, wait_until
+from tests.acceptance.ferry import Ferry, Running, create_topic, query, values, wait_until
+
+
+def messages_stored(ferry: Ferry, brokers: str, topic: str) -> list[str]:
+    """Consume the topic into a table, on from where the last call ended; what the table then holds of messages."""
+    url = f"sqlite:///{ferry.folder / 'judge.db'}"
+    ferry.run("db", "upgrade", "--database", url)
+    ferry.run(
+        "consume", "--brokers", brokers, "--topic", topic, "--database", url, "--until-end", "--group", "judge",
+        "--workers", "1",
+    )  # fmt: skip
+    return [row[0] for row in query(url, "SELECT `data` FROM chat_messages WHERE `type` = 'message'")]
 
 
 class Listening:
@@ -40,3 +51,7 @@ class Listening:
     def wait_for(self, *texts: str, kind: str = "message") -> None:
         """Wait until all of them are on the topic."""
         wait_until(lambda: set(texts) <= set(self.texts(kind)), f"{texts} are on the topic; {self.texts(kind)}")
+
+    def stored(self) -> Counter[str]:
+        """How often each message is in a table that the topic was consumed into."""
+        return Counter(messages_stored(self._ferry, self._brokers, self._topic))

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaException
 
-from tests.acceptance.ferry import Ferry, Running, create_topic, ends, query, values, wait_until
+from tests.acceptance.ferry import Ferry, Running, create_topic, ends, values, wait_until
+from tests.acceptance.listening import messages_stored
 from tests.services.inspircd import Atheme, InspIrcd
 from tests.services.kafka import GivenKafka, Kafka
 from tests.services.ngircd import NgIrcd
@@ -62,13 +63,7 @@ class Desk:
 
     def said(self) -> list[str]:
         """What the table holds of messages."""
-        url = f"sqlite:///{self.folder / 'judge.db'}"
-        self.ferry.run("db", "upgrade", "--database", url)
-        self.ferry.run(
-            "consume", "--brokers", self.brokers, "--topic", self.topic, "--database", url, "--until-end",
-            "--group", "judge", "--workers", "1",
-        )  # fmt: skip
-        return [row[0] for row in query(url, "SELECT `data` FROM chat_messages WHERE `type` = 'message'")]
+        return messages_stored(self.ferry, self.brokers, self.topic)
 
 
 @pytest.fixture

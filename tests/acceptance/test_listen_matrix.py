@@ -1,4 +1,4 @@
-"""`chatferry listen matrix+http://...` beside a real Synapse: what was said is on the topic, every message once."""
+"""`chatferry listen matrix+http://...` beside a real Synapse: what was said is in the table, every message once."""
 
 import signal
 import tempfile
@@ -144,7 +144,7 @@ def test_a_cut_connection_is_dialed_again_and_a_long_gap_filled(
         proxy.heal()
         said += say(ann, room, range(253, 256))
         listening.wait_for(*said)
-        assert listening.texts() == Counter(said)
+        assert listening.stored() == Counter(said)
         assert "Back after" in running.err
 
 
@@ -160,7 +160,7 @@ def test_listener_killed_while_people_talk_misses_nothing_and_stays_one_device(
         said += say(ann, room, range(start + 10, start + 20))
     listening.start()
     listening.wait_for(*said)
-    assert listening.texts() == Counter(said)
+    assert listening.stored() == Counter(said)
     assert len(account.devices()) == before + 1
 
 
@@ -176,7 +176,7 @@ def test_listener_that_is_ended_by_a_signal_logs_out_and_goes_on_later(
     said += say(ann, room, range(3, 6))
     listening.start()
     listening.wait_for(*said)
-    assert listening.texts() == Counter(said)
+    assert listening.stored() == Counter(said)
 
 
 def test_server_restarted_the_listener_comes_back_and_fills_the_gap(
@@ -189,7 +189,7 @@ def test_server_restarted_the_listener_comes_back_and_fills_the_gap(
     synapse.start()
     said += say(ann, room, range(3, 10))
     listening.wait_for(*said)
-    assert listening.texts() == Counter(said)
+    assert listening.stored() == Counter(said)
     assert running.process.poll() is None
 
 
@@ -201,7 +201,7 @@ def test_a_kicked_listener_comes_back_and_misses_nothing(
     running.wait_until(lambda: "sent ferry away" in running.err, "it is kicked")
     said = say(ann, room, range(5))
     listening.wait_for(*said)
-    assert listening.texts() == Counter(said)
+    assert listening.stored() == Counter(said)
 
 
 def test_a_banned_listener_says_so_and_hears_what_it_missed_when_it_may_come_back(
@@ -213,7 +213,7 @@ def test_a_banned_listener_says_so_and_hears_what_it_missed_when_it_may_come_bac
     said = say(ann, room, range(5))
     ann.act(room, "unban", user_id=account.user)
     listening.wait_for(*said)
-    assert listening.texts() == Counter(said)
+    assert listening.stored() == Counter(said)
 
 
 def test_a_listener_that_is_logged_out_elsewhere_logs_in_again(

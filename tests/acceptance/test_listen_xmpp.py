@@ -1,4 +1,4 @@
-"""`chatferry listen xmpp://...` beside a real Prosody: what was said there is on the topic, every message once."""
+"""`chatferry listen xmpp://...` beside a real Prosody: what was said there is in the table, every message once."""
 
 import signal
 from collections import Counter
@@ -126,7 +126,7 @@ def test_a_cut_connection_is_dialed_again_and_the_gap_filled(
         proxy.heal()
         said += say(ann, range(20, 23))
         listening.wait_for(*said)
-        assert listening.texts() == Counter(said)
+        assert listening.stored() == Counter(said)
         wait_until(lambda: "Back after" in running.err, "the outage is told to be over")
 
 
@@ -139,7 +139,7 @@ def test_listener_killed_while_people_talk_misses_nothing(listening: Listening, 
         said += say(ann, range(start + 10, start + 20))
     listening.start()
     listening.wait_for(*said)
-    assert listening.texts() == Counter(said)
+    assert listening.stored() == Counter(said)
 
 
 def test_listener_that_is_ended_by_a_signal_says_goodbye_and_goes_on_later(listening: Listening, ann: Friend) -> None:
@@ -150,7 +150,7 @@ def test_listener_that_is_ended_by_a_signal_says_goodbye_and_goes_on_later(liste
     said += say(ann, range(3, 6))
     listening.start()
     listening.wait_for(*said)
-    assert listening.texts() == Counter(said)
+    assert listening.stored() == Counter(said)
 
 
 def test_server_restarted_the_listener_comes_back_and_fills_the_gap(
@@ -165,7 +165,7 @@ def test_server_restarted_the_listener_comes_back_and_fills_the_gap(
         back.enter(ROOM, "ann")
         said += say(back, range(3, 10))
         listening.wait_for(*said)
-        assert listening.texts() == Counter(said)
+        assert listening.stored() == Counter(said)
     assert running.process.poll() is None
 
 
@@ -184,7 +184,7 @@ def test_a_room_without_an_archive_sends_its_history_for_the_gap(
         listening.start()
         said += say(ann, range(10, 12), room)
         listening.wait_for(*said)
-        assert listening.texts() == Counter(said)
+        assert listening.stored() == Counter(said)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_kicked_listener_comes_back_and_misses_nothing(listening: Listening, a
     running.wait_until(lambda: "away" in running.err, "it is kicked")
     said = say(ann, range(5))
     listening.wait_for(*said)
-    assert listening.texts() == Counter(said)
+    assert listening.stored() == Counter(said)
 
 
 def test_a_wrong_password_ends_the_command_with_one_sentence(listening: Listening, ferry: Ferry) -> None:
@@ -261,7 +261,7 @@ def test_an_archive_that_forgot_the_last_message_is_told_and_what_it_still_has_i
         again = listening.start()
         listening.wait_for(*said)
     assert "no longer has the last message that was heard" in again.err
-    assert listening.texts() == Counter(said)
+    assert listening.stored() == Counter(said)
 
 
 @pytest.mark.long
@@ -279,7 +279,7 @@ def test_a_connection_that_goes_silent_is_noticed_and_dialed_again(
         proxy.cut()
         proxy.heal()
         listening.wait_for(*said)
-        assert listening.texts() == Counter(said)
+        assert listening.stored() == Counter(said)
 
 
 @pytest.mark.long
@@ -297,4 +297,4 @@ def test_a_flood_while_kafka_takes_nothing_waits_at_the_server_and_is_heard_late
         running.wait_until(lambda: "The spool is full" in running.err, "the spool is full")
         kafka.resume()
         listening.wait_for(*said)
-        assert listening.texts() == Counter(said)
+        assert listening.stored() == Counter(said)
