@@ -18,7 +18,8 @@ from producer.dry_run import dry_run
 from producer.exports.conversion import Conversion, conversion_of
 from producer.exports.opening import PLAIN, open_input, size_of
 from producer.looping import Loop
-from producer.pacing import Pace, Window, parse_moment
+from producer.moments import Window, parse_moment
+from producer.pacing import Pace
 from producer.shipment import Manner
 from producer.sources.streams import STANDARD_INPUT
 from producer.telling import account, note, say_how_to_resume, sentence

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from producer.client import Trouble, new_producer
 from producer.dispatch import CheckpointPlace, Dispatch
-from producer.pacing import create_time
+from producer.moments import create_time
 from producer.publisher import Publisher, Settled, key_of_field
 from producer.shipment import Manner
 from producer.topic import LimitNow, TopicFacts, ask_topic

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 from producer.exports.conversion import Conversion
 from producer.exports.opening import open_input
-from producer.pacing import Window
+from producer.moments import Window
 from producer.sources.blocks import Block
 from producer.sources.reader import READ_BYTES, Reader
 from schemas.errors import BadLine

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from producer.ledger import Joint
-from producer.pacing import moment_of
+from producer.moments import moment_of
 from producer.publisher import Publisher
 from producer.schedule import NO_MOMENT
 from producer.shipment import Load, Manner, Shipment

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from producer.checkpoint import Checkpoint
 from producer.ledger import Counts, Ledger, Pending
 from producer.looping import Loop
-from producer.pacing import Pace, Window
+from producer.moments import Window
+from producer.pacing import Pace
 from producer.publisher import Publisher
 from producer.sources.blocks import Block
 from producer.sources.reader import Reader

@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 from typing import cast
 
 from producer.exports.bundle import Part, SingleFile, Wanted, everything, text_of
-from producer.sources.streams import DAMAGE, Source, Stream
+from producer.sources.compressed import DAMAGE, Stream
+from producer.sources.streams import Source
 from schemas.errors import Stop
 from terminal.logs import printable
 

@@ -10,7 +10,8 @@ from contextlib import closing
 from pathlib import PurePosixPath
 from typing import NamedTuple, Protocol
 
-from producer.sources.streams import Identity, Source, Stream, open_source
+from producer.sources.compressed import Stream
+from producer.sources.streams import Identity, Source, open_source
 from schemas.errors import Stop
 from terminal.logs import printable
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from producer.sources.blocks import BOM
-from producer.sources.streams import Stream
+from producer.sources.compressed import Stream
 from schemas.errors import Stop
 
 CHUNK_BYTES = 256 << 10

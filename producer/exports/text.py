@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import msgspec
 
 from producer.sources.blocks import BOM
-from producer.sources.streams import Stream
+from producer.sources.compressed import Stream
 
 CHUNK_BYTES = 256 << 10
 LONGEST_LINE = 1 << 20

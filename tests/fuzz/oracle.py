@@ -12,7 +12,7 @@ from decimal import Context, Decimal
 from json import decoder, scanner
 from typing import Any, NoReturn
 
-from producer.pacing import moment_of
+from producer.moments import moment_of
 from producer.publisher import key_of_field
 from schemas.errors import BadLine
 from schemas.message import EMPTY, INVALID, MALFORMED, TIMESTAMP, Row, parse, parse_lines

@@ -18,7 +18,8 @@ from producer.checkpoint import Checkpoint
 from producer.ledger import Counts, Pending
 from producer.looping import Loop
 from producer.merging import Conductor, make_room
-from producer.pacing import Pace, Window, moment_of
+from producer.moments import Window, moment_of
+from producer.pacing import Pace
 from producer.publisher import Publisher
 from producer.shipment import Manner, Shipment
 from producer.sources.reader import Reader

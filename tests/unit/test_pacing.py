@@ -5,17 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from producer.pacing import (
-    AHEAD_SECONDS,
-    FUTURE_SECONDS,
-    GRAIN_SECONDS,
-    LOOK_SECONDS,
-    Pace,
-    Window,
-    create_time,
-    moment_of,
-    parse_moment,
-)
+from producer.moments import FUTURE_SECONDS, Window, create_time, moment_of, parse_moment
+from producer.pacing import AHEAD_SECONDS, GRAIN_SECONDS, LOOK_SECONDS, Pace
 from schemas.errors import UsageProblem
 
 
