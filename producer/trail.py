@@ -3,13 +3,14 @@
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Callable, MutableMapping
 from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
 from producer.generation import Generation
-from producer.history import History, Leg, Undecided
+from producer.history import History
+from producer.lingering import LINGER_SECONDS, Lingering
+from producer.predecessors import Predecessors
 from producer.shipment import Shipment
 from producer.sources.rotated import identity_at
 from producer.sources.streams import Identity, Source, open_source, printable_path
@@ -18,15 +19,8 @@ from schemas.errors import Stop
 
 log = logging.getLogger(__name__)
 
-LINGER_SECONDS = 60.0
-"""So long after its last line a file that was rotated away is still looked at: its writer may not know it yet."""
-
-LINGERING = 8
-"""So many of them at most."""
-
 LOOK_SECONDS = 1.0
 """How often, at least, it is looked whether another file stands at the name, while lines come without a pause."""
-
 
 ROTATING_SECONDS = 0.5
 """A rotation leaves no file at the name for a moment: only a longer one is told."""
@@ -74,23 +68,18 @@ class Trail:
         self._given = given
         self._restart = restart
         self._shipping = shipping
-        self._history = history
         self._taken = taken
         self._clock = clock
-        self._legs: deque[Leg] = deque()
-        self._leg: Generation | None = None
+        self._lingering = Lingering(self._close)
+        self._predecessors = Predecessors(path, history, self._open, self._lingering.add)
         self._now: Generation | None = None
-        self._old: list[Generation] = []
         self._asleep: Asleep | None = None
-        self._searched: list[Identity | None] = []
-        """The file at the name for which the history was looked at last."""
         self._next_look = 0.0
         self._retry_at = 0.0
         self._told_missing = False
         self._missing_since: float | None = None
         self._complaint: str | None = None
         self._begun = False
-        self._loud = True
 
     @property
     def name(self) -> str:
@@ -99,66 +88,18 @@ class Trail:
 
     def step(self) -> bool:
         """Send what there is; whether there was something. Raises `Stop` where the work cannot go on."""
-        lingered = [self._look_after(generation) for generation in list(self._old)]
-        return self._go_on() or any(lingered)
+        lingered = self._lingering.step(self._clock())
+        return self._go_on() or lingered
 
     def _go_on(self) -> bool:
-        if self._leg or self._legs:
-            return self._walk()
+        if self._predecessors.left:
+            return self._predecessors.step(self._clock())
         if self._now is None:
             return self._begin()
         moved = self._now.step(self._clock())
         if not moved or self._clock() >= self._next_look:
             self._look_at_the_name(self._now)
         return moved
-
-    # -- what comes before the file at the name --
-
-    def _walk(self) -> bool:
-        """Send the next part of a file that is older than the one at the name."""
-        if self._leg is None:
-            self._leg = self._open_leg(self._legs.popleft())
-            return True
-        now = self._clock()
-        if self._leg.step(now):
-            return True
-        if self._leg.waits(now):
-            return False
-        self._leg.quiet_since = now
-        self._old.append(self._leg)
-        self._leg = None
-        return True
-
-    def _open_leg(self, leg: Leg) -> Generation | None:
-        try:
-            generation = self._open(leg.path, leg.identity)
-        except Stop as problem:
-            if identity_at(leg.path):  # it keeps its checkpoint for the next start
-                log.warning("%s", problem)
-                return None
-            generation = None
-        if generation is None:  # renamed or compressed meanwhile: it is looked for again
-            self._legs.clear()
-            self._searched.clear()
-        return generation
-
-    def _search(self, identity: Identity | None) -> bool:
-        """Look for what came before; False where nobody can tell yet."""
-        if self._history is None or self._searched == [identity]:
-            return True
-        if self._restart:
-            self._searched = [identity]
-            return True
-        try:
-            self._legs.extend(self._history.before(self.path, identity, loud=self._loud))
-        except Undecided as young:
-            log.debug("%s: waiting for %s", self.name, young)
-            return False
-        self._searched = [identity]
-        self._loud = True
-        for leg in self._legs:
-            log.info("%s: %s is sent first", self.name, printable_path(leg.path))
-        return True
 
     # -- the file at the name --
 
@@ -167,10 +108,12 @@ class Trail:
         identity = found and found[0]
         if self._clock() < self._retry_at or identity in self._taken:
             return False
-        if not self._search(identity):
+        if self._restart:
+            self._predecessors.settle_for(identity)
+        if not self._predecessors.look_for(identity):
             self._retry_at = self._clock() + LOOK_SECONDS
             return False
-        if self._legs:
+        if self._predecessors.left:
             return True
         if identity is None:
             self._tell_missing()
@@ -220,21 +163,13 @@ class Trail:
         assert source.identity is not None
         shipment = self._shipping.ship(source, place_of(self.path))
         identity = source.identity
-        shipment.before_starting_over = lambda: self._was_truncated(identity)
+        shipment.before_starting_over = lambda: self._predecessors.look_for_copies(identity)
         self._taken[identity] = self
         return Generation(shipment, identity, self._clock())
 
     def inherit(self, source: Source) -> None:
         """Go on with a file that was open, and may have no name any more."""
-        self._old.append(self._adopt(source))
-
-    def _was_truncated(self, identity: Identity) -> None:
-        """The file begins anew; a copy that was made of it before may hold what was not read."""
-        if self._history is not None:
-            try:
-                self._legs.extend(self._history.before(self.path, identity, loud=False))
-            except Undecided as young:
-                log.warning("%s: %s is not looked at: it is still being compressed", self.name, young)
+        self._lingering.add(self._adopt(source))
 
     def _look_at_the_name(self, current: Generation) -> None:
         """See whether another file stands at the name, and go over to it when the old one is read."""
@@ -264,45 +199,32 @@ class Trail:
 
     def _leave(self, current: Generation) -> None:
         current.shipment.save()
-        self._old.append(current)
+        self._lingering.add(current)
         self._now = None
-        self._searched.clear()
+        self._predecessors.look_again()
+
+    def _close(self, generation: Generation) -> None:
+        self._shipping.land(generation.shipment, done=generation.tell_what_is_left())
+        self._taken.pop(generation.identity, None)
 
     def _tell_missing(self) -> None:
         if not self._told_missing:
             self._told_missing = True
-            what = "was renamed or removed" if self._now or self._old else "does not exist"
+            what = "was renamed or removed" if self._now or self._lingering.generations else "does not exist"
             level = logging.WARNING if self._given else logging.DEBUG
             log.log(level, "%s %s: waiting for a file of that name", self.name, what)
-
-    # -- files that were left --
-
-    def _look_after(self, generation: Generation) -> bool:
-        """Send what still comes of a file that was left, and close it when nothing did for a while."""
-        now = self._clock()
-        moved = generation.step(now)
-        packed = generation.shipment.reader.source.compression is not None
-        over = packed or now - generation.quiet_since >= LINGER_SECONDS or len(self._old) > LINGERING
-        if not moved and over and generation.settled:
-            self._close(generation)
-        return moved
-
-    def _close(self, generation: Generation) -> None:
-        self._old.remove(generation)
-        self._shipping.land(generation.shipment, done=generation.tell_what_is_left())
-        self._taken.pop(generation.identity, None)
 
     @property
     def generations(self) -> list[Generation]:
         """The files that are open, the oldest first."""
-        return [*self._old, *filter(None, [self._leg, self._now])]
+        return [*self._lingering.generations, *filter(None, [self._predecessors.current, self._now])]
 
     # -- asleep: closed, and looked at by stat --
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do but to look whether a file grows or comes."""
-        alone = not (self._legs or self._leg or self._old)
+        alone = not (self._predecessors.left or self._lingering.generations)
         now = self._now
         return alone and (now is None or (now.at_end and now.settled and now.ends_at is None))
 
@@ -314,7 +236,12 @@ class Trail:
     @property
     def gone(self) -> bool:
         """Whether neither the name nor anything of it is there any more."""
-        return not self.generations and not self._legs and self._asleep is None and identity_at(self.path) is None
+        return (
+            not self.generations
+            and not self._predecessors.left
+            and self._asleep is None
+            and identity_at(self.path) is None
+        )
 
     def sleep(self) -> None:
         """Close the file until it changes."""
@@ -334,6 +261,6 @@ class Trail:
         """Open it again, from its checkpoint."""
         if self._asleep:
             self._taken.pop(self._asleep.identity, None)
-            self._loud = False  # everything was sent when it was looked at last
+            self._predecessors.loud = False  # everything was sent when it was looked at last
             self._asleep = None
-            self._searched.clear()
+            self._predecessors.look_again()

@@ -1,0 +1,105 @@
+"""The files that are older than the one at a followed name, and are sent before it."""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from producer.generation import Generation
+from producer.history import History, Leg, Undecided
+from producer.sources.rotated import identity_at
+from producer.sources.streams import Identity, printable_path
+from schemas.errors import Stop
+
+log = logging.getLogger(__name__)
+
+
+class Predecessors:
+    """Of one followed name: looked for whenever another file stands there, and sent one after the other."""
+
+    def __init__(
+        self,
+        path: str,
+        history: History | None,
+        opened: Callable[[str, Identity], Generation | None],
+        leave: Callable[[Generation], None],
+    ) -> None:
+        """Without a `history` there are none. `opened` opens a file, and gives None where it is another by now; `leave`
+        takes over one that was read to its end."""
+        self._path = path
+        self._history = history
+        self._opened = opened
+        self._leave = leave
+        self._legs: deque[Leg] = deque()
+        self._looked_for: list[Identity | None] = []
+        """The file at the name for which the history was looked at last: one, or nothing."""
+        self.current: Generation | None = None
+        """The one that is being sent."""
+        self.loud = True
+        """Whether the next search says that lines may be missing."""
+
+    @property
+    def left(self) -> bool:
+        """Whether there is one to be sent."""
+        return bool(self.current or self._legs)
+
+    def step(self, now: float) -> bool:
+        """Send the next part of one; whether there was something to do."""
+        if self.current is None:
+            self.current = self._open(self._legs.popleft())
+            return True
+        if self.current.step(now):
+            return True
+        if self.current.waits(now):
+            return False
+        self.current.quiet_since = now
+        self._leave(self.current)
+        self.current = None
+        return True
+
+    def _open(self, leg: Leg) -> Generation | None:
+        try:
+            generation = self._opened(leg.path, leg.identity)
+        except Stop as problem:
+            if identity_at(leg.path):  # it keeps its checkpoint for the next start
+                log.warning("%s", problem)
+                return None
+            generation = None
+        if generation is None:  # renamed or compressed meanwhile: it is looked for again
+            self._legs.clear()
+            self.look_again()
+        return generation
+
+    def look_for(self, identity: Identity | None) -> bool:
+        """Look for those of the file that stands at the name now (None: no file); False where nobody can tell yet.
+
+        Raises `Stop` where a checkpoint cannot be written.
+        """
+        if self._history is None or self._looked_for == [identity]:
+            return True
+        try:
+            self._legs.extend(self._history.before(self._path, identity, loud=self.loud))
+        except Undecided as young:
+            log.debug("%s: waiting for %s", printable_path(self._path), young)
+            return False
+        self.settle_for(identity)
+        self.loud = True
+        for leg in self._legs:
+            log.info("%s: %s is sent first", printable_path(self._path), printable_path(leg.path))
+        return True
+
+    def settle_for(self, identity: Identity | None) -> None:
+        """Look for no others as long as this file stands at the name."""
+        self._looked_for = [identity]
+
+    def look_again(self) -> None:
+        """The next search looks, whatever stands at the name."""
+        self._looked_for.clear()
+
+    def look_for_copies(self, identity: Identity) -> None:
+        """The file at the name begins anew; a copy that was made of it before may hold what was not read."""
+        if self._history is None:
+            return
+        try:
+            self._legs.extend(self._history.before(self._path, identity, loud=False))
+        except Undecided as young:
+            log.warning("%s: %s is not looked at: it is still being compressed", printable_path(self._path), young)
