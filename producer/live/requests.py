@@ -46,18 +46,25 @@ class Bodies:
         where it does not come, 415 or 400 where it is compressed otherwise, or not what its headers say."""
         if (request.content_length or 0) > self._one:
             raise self._too_large()
-        unpack = unpacker(request.headers.get("Content-Encoding", "identity").lower())
-        pieces = []
+        unpacker = make_unpacker(request.headers.get("Content-Encoding", "identity").lower())
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                async for raw in request.content.iter_chunked(PIECE_BYTES):
-                    for piece in unpack(raw):
-                        self._count(request, len(piece))
-                        pieces.append(piece)
+                return await self._read(request, unpacker)
         except TimeoutError:
             raise Refused(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
         except (ClientPayloadError, HttpProcessingError, web.RequestPayloadError, zlib.error) as error:
             raise Refused(400, f"the body cannot be read: {error}") from None
+
+    async def _read(self, request: web.Request, unpacker: "Unpacker") -> bytes:
+        pieces, came = [], 0
+        async for raw in request.content.iter_chunked(PIECE_BYTES):
+            came += len(raw)  # also of what grows to nothing there is an end
+            if came > self._one:
+                raise self._too_large()
+            for piece in unpacker.feed(raw):
+                self._count(request, len(piece))
+                pieces.append(piece)
+        unpacker.finish()
         return b"".join(pieces)
 
     def _count(self, request: web.Request, size: int) -> None:
@@ -75,23 +82,47 @@ class Bodies:
         self._held.pop(id(request), None)
 
 
-def unpacker(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
-    """A function from a piece of a body to what it grows to, in pieces of 64 kB. It raises `zlib.error`.
+class Unpacker:
+    """A body as it is; the other encodings are beneath."""
 
-    (aiohttp's own would tell its log of every body that is damaged, with a traceback.) Raises `Refused` (415).
+    def feed(self, raw: bytes) -> Iterator[bytes]:
+        """What a piece of the body grows to, in pieces of 64 kB. Raises `zlib.error`."""
+        yield raw
+
+    def finish(self) -> None:
+        """There is no more. Raises `zlib.error` where there should be."""
+
+
+class _Inflate(Unpacker):
+    """gzip or zlib, as its head says: one stream after the other, as gzip's own tools take them.
+
+    (aiohttp's own would tell its log of every body that is damaged, with a traceback.)
     """
-    if encoding == "identity":
-        return lambda raw: iter((raw,))
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise Refused(415, f"Content-Encoding {encoding[:40]!r} is not taken, only gzip and deflate")
-    stream = zlib.decompressobj(wbits=47)  # gzip or zlib, as its head says
 
-    def unpack(raw: bytes) -> Iterator[bytes]:
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(wbits=47)
+        self._begun = False
+
+    def feed(self, raw: bytes) -> Iterator[bytes]:
         while raw:
-            yield stream.decompress(raw, PIECE_BYTES)
-            raw = stream.unconsumed_tail
+            if self._stream.eof:
+                self._stream = zlib.decompressobj(wbits=47)
+            self._begun = True
+            yield self._stream.decompress(raw, PIECE_BYTES)
+            raw = self._stream.unused_data or self._stream.unconsumed_tail
 
-    return unpack
+    def finish(self) -> None:
+        if self._begun and not self._stream.eof:
+            raise zlib.error("its compressed data end too early")
+
+
+def make_unpacker(encoding: str) -> Unpacker:
+    """What takes a body that is encoded so. Raises `Refused` (415)."""
+    if encoding == "identity":
+        return Unpacker()
+    if encoding in ("gzip", "x-gzip", "deflate"):
+        return _Inflate()
+    raise Refused(415, f"Content-Encoding {encoding[:40]!r} is not taken, only gzip and deflate")
 
 
 def answer(status: int, body: Any) -> web.Response:
