@@ -6,19 +6,16 @@ hash: a reused inode or a rewritten file is seen, and read from its start. A che
 lines sent again, which the table absorbs; never to lines skipped.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 import msgspec
 import platformdirs
 
-from producer.private import is_file_of_ours, see_that_it_is_ours, write_through
+from producer.private import lock_private, read_private, replace_private, see_that_it_is_ours
 from producer.sources.streams import Source
 from producer.state import State, key_of, place_of
 from schemas.errors import Stop
@@ -68,18 +65,12 @@ class Checkpoint:
         os.close(self._lock)
 
     def _take_lock(self, path: Path) -> int:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        if not is_file_of_ours(lock):
-            os.close(lock)
-            raise _not_ours(path)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
+        lock = lock_private(path)
+        if lock is None:
             raise Stop(
                 f"Another producer is sending {self._source.name} to {self._topic}",
                 "Wait for it, or end it first",
-            ) from None
+            )
         return lock
 
     def load(self) -> int:
@@ -103,18 +94,9 @@ class Checkpoint:
         return state.offset
 
     def _read(self) -> State | None:
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        except FileNotFoundError:
+        content = read_private(self.path)
+        if content is None:
             return None
-        except OSError as error:
-            raise Stop(
-                f"Checkpoint {self.path}: {error.strerror}", "Remove it, or name another folder: --state"
-            ) from None
-        with closing_descriptor(descriptor):
-            if not is_file_of_ours(descriptor):
-                raise _not_ours(self.path)
-            content = os.read(descriptor, 1 << 16)
         try:
             return msgspec.json.decode(content, type=State)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -169,37 +151,15 @@ def write_state(path: Path, state: State) -> None:
 
     Raises `Stop` where the disk does not take it; the old one then stays.
     """
-    temporary = path.with_suffix(".new")
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        write_through(os.open(temporary, flags, 0o600), msgspec.json.encode(state.sealed(path.stem)))
-        failpoints.reached(Place.CHECKPOINT_WRITTEN)
-        temporary.replace(path)
-        failpoints.reached(Place.CHECKPOINT_RENAMED)
-        _sync_folder(path.parent)
+        replace_private(
+            path,
+            msgspec.json.encode(state.sealed(path.stem)),
+            written=lambda: failpoints.reached(Place.CHECKPOINT_WRITTEN),
+            renamed=lambda: failpoints.reached(Place.CHECKPOINT_RENAMED),
+        )
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise Stop(
             f"Cannot write the checkpoint {path}: {error.strerror}",
             "Make room, or see what became of the state folder; the next run goes on from the checkpoint before",
         ) from None
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    with closing_descriptor(folder):
-        os.fsync(folder)
-
-
-def _not_ours(path: Path) -> Stop:
-    return Stop(f"Checkpoint {path} is not a file of ours", "Remove it, or name another folder: --state")
-
-
-@contextlib.contextmanager
-def closing_descriptor(descriptor: int) -> Iterator[None]:
-    """Close the descriptor when the block ends."""
-    try:
-        yield
-    finally:
-        os.close(descriptor)

@@ -1,15 +1,16 @@
 """The checkpoints of one topic, by the name behind which their files stood: what a run knows of rotated logs."""
 
 import logging
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from producer.checkpoint import write_state
+from producer.private import read_private
 from producer.sources.streams import Identity
 from producer.state import State, key_of
+from schemas.errors import Stop
 
 log = logging.getLogger(__name__)
 
@@ -43,23 +44,27 @@ class Logbook:
         """Read what was written since the last time. A file that cannot be read or believed is left out: whoever opens
         it as its checkpoint says so."""
         try:
-            found = {Path(file.name).stem: file for file in os.scandir(self._folder) if file.name.endswith(".json")}
+            found = [file.stem for file in self._folder.iterdir() if file.suffix == ".json"]
         except OSError:  # the folder is made with the first checkpoint
-            found = {}
-        self._entries = {key: entry for key, file in found.items() if (entry := self._entry(key, file))}
+            found = []
+        self._entries = {key: entry for key in found if (entry := self._entry(key))}
 
-    def _entry(self, key: str, file: "os.DirEntry[str]") -> Entry | None:
+    def _entry(self, key: str) -> Entry | None:
+        path = self._path(key)
         try:
-            status = file.stat(follow_symlinks=False)
+            saved_ns = path.lstat().st_mtime_ns
             known = self._entries.get(key)
-            if known and known.saved_ns == status.st_mtime_ns:
+            if known and known.saved_ns == saved_ns:
                 return known
-            state = msgspec.json.decode(Path(file.path).read_bytes(), type=State)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            log.debug("Checkpoint %s is left out: %s", file.path, error)
+            state = msgspec.json.decode(read_private(path) or b"", type=State)
+        except (OSError, Stop, msgspec.DecodeError, UnicodeDecodeError) as error:
+            log.debug("Checkpoint %s is left out: %s", path, error)
             return None
         ours = (state.topic, state.topic_id) == (self._topic, self._topic_id) and state.whole(key)
-        return Entry(key, state, status.st_mtime_ns) if ours else None
+        return Entry(key, state, saved_ns) if ours else None
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.json"
 
     def get(self, key: str) -> Entry | None:
         """The checkpoint with this key, as of the last `refresh`."""
@@ -75,7 +80,7 @@ class Logbook:
 
         Raises `Stop` where the disk does not take it.
         """
-        write_state(self._folder / f"{entry.key}.json", msgspec.structs.replace(entry.state, done=True))
+        write_state(self._path(entry.key), msgspec.structs.replace(entry.state, done=True))
 
     def forget(self, entry: Entry) -> None:
         """Remove the checkpoint of a file that is long gone."""

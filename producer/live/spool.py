@@ -7,7 +7,6 @@ segments that lie wholly before it are removed.
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import re
@@ -18,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Self, TypeAlias
 
-from producer.private import OTHER_FOLDER, open_private, read_private, write_private
+from producer.private import OTHER_FOLDER, lock_private, open_private, read_private, usable, write_private
 from schemas.errors import SpoolFull, Stop
 
 log = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ TAIL_BYTES = 64 << 10
 READ_BYTES = 1 << 20
 
 _SEGMENT = re.compile(r"([0-9]{20})\.jsonl")
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # room among the descriptors comes back as well
 
 
 class Spool:
@@ -53,12 +52,13 @@ class Spool:
         self._lock = threading.Lock()
         self._writing: int | None = None
         self._reading: tuple[Mark, int] | None = None
-        self._held = self._hold()
-        self._starts = self._found()
-        self.written: Mark = self._end_of_last()
-        """The end of what was appended."""
-        self.acknowledged: Mark = self._acknowledged_before()
-        """Up to where Kafka has it."""
+        with usable(folder):
+            self._held = self._hold()
+            self._starts = self._found()
+            self.written: Mark = self._end_of_last()
+            """The end of what was appended."""
+            self.acknowledged: Mark = self._acknowledged_before()
+            """Up to where Kafka has it."""
         self._saved = self.acknowledged
 
     def __enter__(self) -> Self:
@@ -68,15 +68,12 @@ class Spool:
         self.close()
 
     def _hold(self) -> int:
-        held = open_private(self._folder / "lock", os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(held)
+        held = lock_private(self._folder / "lock")
+        if held is None:
             raise Stop(
                 f"Another listener for this topic has the state folder {self._folder}",
                 "End it first, or name another folder: --state",
-            ) from None
+            )
         return held
 
     def _found(self) -> list[Mark]:

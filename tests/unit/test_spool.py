@@ -1,8 +1,10 @@
 """The spool: what was appended is there until Kafka has it, whatever becomes of the process or the disk."""
 
+import errno
 import os
 import stat
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -130,6 +132,32 @@ def test_disk_without_room_takes_nothing_of_a_line(folder: Path, monkeypatch: py
         monkeypatch.undo()
         spool.append([b"after"])
         assert unread(spool) == b"before\nafter\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE])
+def test_segment_that_cannot_be_begun_is_a_full_spool_and_is_begun_later(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def no_room(*_arguments: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    with Spool(folder, LIMIT, segment_bytes=5) as spool:
+        spool.append([b"first"])
+        monkeypatch.setattr(os, "open", no_room)
+        with pytest.raises(SpoolFull, match=os.strerror(number)):
+            spool.append([b"second"])
+        monkeypatch.undo()
+        spool.append([b"third"])
+        assert unread(spool) + spool.read(6, LIMIT) == b"first\nthird\n"
+    assert len(segments(folder)) == 2
+
+
+def test_segment_that_is_not_ours_is_no_lack_of_room(folder: Path) -> None:
+    with Spool(folder, LIMIT, segment_bytes=5) as spool:
+        spool.append([b"first"])
+        (folder / f"{6:020}.jsonl").symlink_to(folder / "elsewhere")
+        with pytest.raises(Stop, match="Cannot write the spool"):
+            spool.append([b"second"])
 
 
 def test_second_listener_with_the_same_state_is_refused(folder: Path) -> None:

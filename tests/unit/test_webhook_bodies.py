@@ -51,7 +51,7 @@ def test_gzip_of_several_members_is_read_to_its_end(size: int) -> None:
     assert read(pieces) == b"one\ntwo\n"
 
 
-@pytest.mark.parametrize("packed", [gzip.compress(b"text" * 99), zlib.compress(b"text" * 99)])
+@pytest.mark.parametrize("packed", [gzip.compress(b"text" * 99), zlib.compress(b"text" * 99)], ids=["gzip", "deflate"])
 def test_body_that_ends_within_its_compressed_data_is_refused(packed: bytes) -> None:
     assert read([packed]) == b"text" * 99
     for end in (1, len(packed) // 2, len(packed) - 1):
