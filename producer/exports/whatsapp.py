@@ -66,7 +66,7 @@ def _order_of(bundle: Bundle, name: str) -> str:
     heads = 0
     for part in bundle.walk(lambda other: other == name):
         for text in lines(part.stream):
-            if not isinstance(text, Piece) and (head := HEAD.match(text.decode("utf-8", "replace"))):
+            if not isinstance(text, Piece) and (head := HEAD.match(_text(text, "replace"))):
                 heads += 1
                 votes.update(_votes(head))
     if not heads:
@@ -127,7 +127,7 @@ class _Chat:
             if isinstance(text, Piece):
                 yield from self._as_they_are()
                 yield bytes(text)
-            elif HEAD.match(text.decode("utf-8", "replace")):
+            elif HEAD.match(_text(text, "replace")):
                 yield from self._message()
                 self._held, self._bytes = [text], len(text)
             elif self._held and self._bytes + len(text) <= LONGEST_MESSAGE:
@@ -146,16 +146,22 @@ class _Chat:
         if not self._held:
             return
         try:
-            head = HEAD.fullmatch("\n".join(text.decode().removesuffix("\r") for text in self._held))
-            assert head is not None
-            timestamp = local(self._zone, date_of(head, self._order), time_of(head))
+            head = HEAD.fullmatch("\n".join(map(_text, self._held)))
+            timestamp = head and local(self._zone, date_of(head, self._order), time_of(head))
         except ValueError:  # not UTF-8, or no moment
+            head = timestamp = None
+        if head is None or timestamp is None:
             yield from self._as_they_are()
             return
         self._held = []
         sender, kind, data = saying_of(head["rest"])
         identity = self._ids.next(self._site, timestamp, sender, kind, data)
         yield line(identity, sender, kind, self._site, timestamp, data)
+
+
+def _text(line_of_file: bytes, errors: str = "strict") -> str:
+    """Without the carriage return that some phones write at the end of a line: it is no space before a text."""
+    return line_of_file.removesuffix(b"\r").decode("utf-8", errors)
 
 
 def saying_of(rest: str) -> tuple[str, Kind, str]:

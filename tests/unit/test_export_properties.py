@@ -13,8 +13,8 @@ from schemas.errors import Stop
 from tests.exports.samples import SAMPLES
 
 PIECES = [b"", b"\n", b"\r\n", b'"', b"\\", b"{", b"}", b"]", b"null", b"-1", b"9" * 30, b"1e400", b"\xff", b"\\ud800",
-          b"\0", "\u202f\u200e".encode(), b"99/99/99, 99:99 - ", b"--- Day changed Thu Feb 30 2024\n", b'"id":',
-          b","]  # fmt: skip
+          b"\0", "\u202f\u200e".encode(), b"99/99/99, 99:99 - ", b"1/5/24, 9:59 -",
+          b"--- Day changed Thu Feb 30 2024\n", b'"id":', b","]  # fmt: skip
 
 
 class Change(NamedTuple):
@@ -48,9 +48,11 @@ def test_export_that_was_changed_anywhere_gives_whole_lines_or_stops(name: str, 
     contents = {file: file.read_bytes() for file in files}
 
     @settings(max_examples=100)
-    @given(st.sampled_from(files), CHANGES)
-    def changed(file: Path, changes: list[Change]) -> None:
+    @given(st.sampled_from(files), CHANGES, st.booleans())
+    def changed(file: Path, changes: list[Change], carriage_returns: bool) -> None:
         content = contents[file]
+        if carriage_returns:
+            content = content.replace(b"\n", b"\r\n")
         for change in changes:
             content = change.applied(content)
         file.write_bytes(content)

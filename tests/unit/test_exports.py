@@ -242,6 +242,19 @@ def test_dates_that_contradict_each_other_are_asked_for(tmp_path: Path) -> None:
     assert (len(rows), bad) == (1, [b"01/31/2024, 10:00 - Ann: b"])
 
 
+def test_whatsapp_message_that_is_empty_goes_on_with_the_one_before_whatever_ends_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "chat.txt"
+    said = []
+    for end in (b"\r\n", b"\n"):
+        path.write_bytes(
+            end.join([b"31/12/2021, 23:58 - Ann: a", b"31/12/2021, 23:59 -", b"31/12/2021, 23:59 - Bob:", b""])
+        )
+        rows, bad = converted(path)
+        assert bad == []
+        said.append([(row[1], row[5]) for row in rows])
+    assert said == [[("Ann", "a\n31/12/2021, 23:59 -"), ("Bob", "")]] * 2
+
+
 def test_whatsapp_without_any_date_stops(tmp_path: Path) -> None:
     path = tmp_path / "chat.txt"
     path.write_text("hello\n")
