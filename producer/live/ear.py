@@ -9,10 +9,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from producer.live.carrier import Carrier
 from producer.live.listener import Ear
 from producer.live.spool import Mark, Spool
 from schemas.errors import SpoolFull
+from schemas.message import NAME_LENGTH
 from terminal.outage import Outage
 
 log = logging.getLogger(__name__)
@@ -117,6 +120,28 @@ class Desk:
         return self._clock() - self._groups[0][0] if self._groups else 0.0
 
 
+class _Named(msgspec.Struct):
+    id: str = ""
+
+
+def fitting(ear: Ear, lines: Sequence[bytes]) -> Sequence[bytes]:
+    """The lines that fit into a record; the ear refuses the others."""
+    longest = ear.longest
+    if not (too_long := [line for line in lines if len(line) > longest]):
+        return lines
+    for line in too_long:
+        ear.refuse(f"{_called(line)} has {len(line):,} bytes, more than the topic takes, and is not taken")
+    return [line for line in lines if len(line) <= longest]
+
+
+def _called(line: bytes) -> str:
+    try:
+        name = msgspec.json.decode(line, type=_Named).id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        name = ""
+    return f"the message {name[:NAME_LENGTH]!r}" if name else "a line"
+
+
 class SpoolEar(Ear):
     """The ear of one listener."""
 
@@ -125,8 +150,9 @@ class SpoolEar(Ear):
         self._desk = desk
 
     async def take_lines(self, lines: Sequence[bytes]) -> Mark:
-        """See `Ear`."""
-        return await self._desk.take(self._name, lines)
+        """See `Ear`. A line that is too long for the topic is refused: there is no other copy to refer to."""
+        fit = fitting(self, lines)
+        return await self._desk.take(self._name, fit) if fit else self.last
 
     async def durable(self, mark: Mark) -> None:
         """See `Ear`."""
@@ -176,9 +202,10 @@ class PrintingEar(Ear):
 
     async def take_lines(self, lines: Sequence[bytes]) -> Mark:
         """Show them."""
-        for line in lines:
+        fit = fitting(self, lines)
+        for line in fit:
             self._show(line)
-        self._account.heard[self._name] += len(lines)
+        self._account.heard[self._name] += len(fit)
         await asyncio.sleep(0)  # a source that never waits would let no signal through
         return 0
 

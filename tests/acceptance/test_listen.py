@@ -215,13 +215,14 @@ def test_line_of_standard_input_is_sent_when_it_comes_and_the_end_ends_the_comma
     assert values(place[1], f"{place[3]}.dlq") == [b"bad"]
 
 
-def test_line_that_is_longer_than_the_topic_takes_becomes_a_reference(ferry: Ferry, place: list[str]) -> None:
+def test_line_that_is_longer_than_the_topic_takes_is_told_and_the_status_says_so(
+    ferry: Ferry, place: list[str]
+) -> None:
     long = message(1, "x" * 2_000_000)
-    account = ferry.run("listen", "-", *place, "--json", stdin=long + b"\n" + message(2) + b"\n").json
-    assert (account["heard"], account["acknowledged"]) == (2, 2)
+    result = ferry.run("listen", "-", *place, "--json", stdin=long + b"\n" + message(2) + b"\n", check=1)
+    assert [result.json[name] for name in ("heard", "acknowledged", "refused")] == [1, 1, 1]
+    assert "'id-1' has 2,000" in result.err
     assert values(place[1], place[3]) == [message(2)]
-    (reference,) = values(place[1], f"{place[3]}.dlq")
-    assert json.loads(reference)["sha256"] == hashlib.sha256(long).hexdigest()
 
 
 def test_line_that_nothing_can_hold_is_told_and_the_status_says_so(ferry: Ferry, place: list[str]) -> None:
