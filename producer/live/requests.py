@@ -135,7 +135,7 @@ def answer(status: int, body: Any) -> web.Response:
     return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json", headers=headers)
 
 
-def guarded(bodies: Bodies) -> Any:
+def guarded(*bodies: Bodies) -> Any:
     """The middleware that turns `Refused` into its answer, and says in JSON what aiohttp says of paths and methods."""
 
     @web.middleware
@@ -150,6 +150,7 @@ def guarded(bodies: Bodies) -> Any:
         except web.HTTPException as error:
             return answer(error.status, {"error": error.reason})
         finally:
-            bodies.done(request)
+            for those in bodies:
+                those.done(request)
 
     return guard

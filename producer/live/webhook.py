@@ -30,6 +30,10 @@ HURRIED_SECONDS = 2.5
 
 GOODBYE_SECONDS = 4.0
 
+SIGNED_BODY_BYTES = 2 << 20
+SIGNED_BODIES_BYTES = 16 << 20
+"""Of one request whose signature is over its body, and of all: anybody can send such a body, and have it read."""
+
 
 class WebListener:
     """An HTTP server. A request is answered with 2xx only when Kafka has acknowledged all that it brought.
@@ -53,6 +57,8 @@ class WebListener:
                 "Set CHATFERRY_HTTP_TOKEN (or --secret-file URL=PATH), or listen on 127.0.0.1",
             )
         self._bodies = Bodies()
+        self._signed_bodies = Bodies(SIGNED_BODY_BYTES, SIGNED_BODIES_BYTES)
+        """In memory of their own: strangers must not take what those with a token need."""
         self._ear: Ear
 
     @property
@@ -72,7 +78,7 @@ class WebListener:
             await runner.cleanup()
 
     def _app(self) -> web.Application:
-        app = web.Application(middlewares=[guarded(self._bodies)])
+        app = web.Application(middlewares=[guarded(self._bodies, self._signed_bodies)])
         app.add_routes(
             [
                 web.post("/messages", self._messages),
@@ -106,10 +112,10 @@ class WebListener:
     async def _slack(self, request: web.Request) -> web.Response:
         if not self._slack_secret:
             raise unauthorized("Slack's signing secret is not set here: CHATFERRY_SLACK_SIGNING_SECRET")
-        body = await self._bodies.read(request)
         headers = request.headers
-        timestamp, signature = headers.get("X-Slack-Request-Timestamp"), headers.get("X-Slack-Signature")
-        slack.check_signature(self._slack_secret, timestamp, signature, body, time.time())
+        said = slack.signed(headers.get("X-Slack-Request-Timestamp"), headers.get("X-Slack-Signature"), time.time())
+        body = await self._signed_bodies.read(request)
+        slack.check_signature(self._slack_secret, said, body)
         delivery = slack.read(body)
         if delivery.type == "url_verification":
             return answer(200, {"challenge": delivery.challenge})
@@ -119,17 +125,21 @@ class WebListener:
         signature = request.headers.get("X-Signature-Ed25519")
         if signature is None:
             self._check_token(request, self._discord_token)
-        body = await self._bodies.read(request)
-        if signature is not None:
-            if not self._discord_key:
-                raise unauthorized("Discord's public key is not set here: CHATFERRY_DISCORD_PUBLIC_KEY")
-            discord.check_signature(
-                self._discord_key, request.headers.get("X-Signature-Timestamp", ""), signature, body
-            )
+            body = await self._bodies.read(request)
+        else:
+            body = await self._signed_by_discord(request, signature)
         content, fields = discord.read(body)
         if signature is not None and "event" not in fields:
             return _discord_ping(content.type)
         return await self._said(discord.heard(content, fields, self._network, time.time()))
+
+    async def _signed_by_discord(self, request: web.Request, signature: str) -> bytes:
+        if not self._discord_key:
+            raise unauthorized("Discord's public key is not set here: CHATFERRY_DISCORD_PUBLIC_KEY")
+        said = discord.signature_of(signature)
+        body = await self._signed_bodies.read(request)
+        discord.check_signature(self._discord_key, request.headers.get("X-Signature-Timestamp", ""), said, body)
+        return body
 
     async def _telegram(self, request: web.Request) -> web.Response:
         if self._telegram_secret:

@@ -2,14 +2,21 @@
 
 import asyncio
 import gzip
+import io
+import time
 import zlib
 from collections.abc import AsyncIterator, Iterable
 from typing import cast
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
+from producer.live.memory import Memory
 from producer.live.requests import Bodies, make_unpacker
+from producer.live.secrets import Secrets
+from producer.live.urls import WebPlace, parse_place
+from producer.live.webhook import SIGNED_BODIES_BYTES, WebListener
 from producer.live.webhooks.answers import Refused
 
 ONE = 1 << 20
@@ -82,3 +89,57 @@ def test_nothing_is_held_of_what_was_decompressed() -> None:
 
 def test_empty_body_is_empty_however_it_is_packed() -> None:
     assert (read([]), read([], "identity"), read([b"as it is"], "identity")) == (b"", b"", b"as it is")
+
+
+# --- what strangers may have read -------------------------------------------------------------------------------
+
+
+def listener() -> WebListener:
+    place = parse_place("http://127.0.0.1:0")
+    assert isinstance(place, WebPlace)
+    secrets = {"CHATFERRY_HTTP_TOKEN": "token", "CHATFERRY_SLACK_SIGNING_SECRET": "secret"}
+    return WebListener(place, Secrets((), [place], secrets), Memory(None))
+
+
+async def endless() -> AsyncIterator[bytes]:
+    """A body of which a piece comes, and then nothing."""
+    yield b"x"
+    await asyncio.Event().wait()
+
+
+SLACK = {"X-Slack-Signature": "v0=" + "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/slack/events", {}),
+        ("/slack/events", {**SLACK, "X-Slack-Request-Timestamp": "1700000000"}),
+        ("/slack/events", {"X-Slack-Signature": "v0=0", "X-Slack-Request-Timestamp": "now"}),
+        ("/discord", {"X-Signature-Ed25519": "00" * 64}),
+    ],
+)
+def test_body_of_a_stranger_is_not_waited_for(path: str, headers: dict[str, str]) -> None:
+    async def ask() -> int:
+        async with TestClient(TestServer(listener()._app())) as client, asyncio.timeout(10):
+            named = {name: str(int(time.time())) if text == "now" else text for name, text in headers.items()}
+            async with client.post(path, data=endless(), headers=named) as answer:
+                return answer.status
+
+    assert asyncio.run(ask()) == 401
+
+
+def test_strangers_bodies_take_no_room_from_those_with_a_token() -> None:
+    async def ask() -> list[int]:
+        hook = listener()
+        hook._signed_bodies._held = {1: SIGNED_BODIES_BYTES}
+        headers = {**SLACK, "X-Slack-Request-Timestamp": str(int(time.time()))}
+        async with TestClient(TestServer(hook._app())) as client:
+            async with client.post("/slack/events", data=b"{}", headers=headers) as signed:
+                pass
+            async with client.post("/messages", data=b"[]", headers={"Authorization": "Bearer token"}) as trusted:
+                pass
+            async with client.post("/slack/events", data=io.BytesIO(b" " * (3 << 20)), headers=headers) as large:
+                return [signed.status, trusted.status, large.status]
+
+    assert asyncio.run(ask()) == [429, 200, 413]

@@ -99,7 +99,7 @@ SIGNATURE = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503
 
 
 def test_slacks_documented_signature_is_right() -> None:
-    slack.check_signature(SECRET, str(SIGNED_AT), SIGNATURE, DOCUMENTED, SIGNED_AT + 299)
+    slack.check_signature(SECRET, slack.signed(str(SIGNED_AT), SIGNATURE, SIGNED_AT + 299), DOCUMENTED)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_request_that_slack_did_not_sign_just_now_is_unauthorized(
     secret: str, timestamp: str | None, signature: str | None, body: bytes, now: float
 ) -> None:
     with pytest.raises(Refused) as caught:
-        slack.check_signature(secret, timestamp, signature, body, now)
+        slack.check_signature(secret, slack.signed(timestamp, signature, now), body)
     assert caught.value.status == 401
 
 
@@ -299,15 +299,15 @@ def test_request_that_discord_signed_is_taken_and_no_other() -> None:
     private = Ed25519PrivateKey.generate()
     key = discord.public_key(private.public_key().public_bytes_raw().hex())
     signature = private.sign(b"1700000000" + b"{}").hex()
-    discord.check_signature(key, "1700000000", signature, b"{}")
+    discord.check_signature(key, "1700000000", discord.signature_of(signature), b"{}")
     for timestamp, signed, body in [("1700000001", signature, b"{}"), ("1700000000", signature, b"{ }"),
                                     ("1700000000", "00" * 64, b"{}"), ("1700000000", "no hex", b"{}")]:  # fmt: skip
         with pytest.raises(Refused):
-            discord.check_signature(key, timestamp, signed, body)
+            discord.check_signature(key, timestamp, discord.signature_of(signed), body)
     with pytest.raises(UsageProblem):
         discord.public_key("00")
 
 
 def test_signature_is_an_hmac_of_version_time_and_body() -> None:
     expected = hmac.new(b"key", b"v0:5:body", hashlib.sha256).hexdigest()
-    slack.check_signature("key", "5", f"v0={expected}", b"body", 5.0)
+    slack.check_signature("key", slack.signed("5", f"v0={expected}", 5.0), b"body")

@@ -5,7 +5,7 @@ Facts: Slack's pages "Verifying requests from Slack", "The Events API" and "mess
 
 import hashlib
 import hmac
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -62,17 +62,31 @@ class Delivery(msgspec.Struct):
     event: _Event | None = None
 
 
-def check_signature(secret: str, timestamp: str | None, signature: str | None, body: bytes, now: float) -> None:
-    """See that Slack signed the request, within the last five minutes of `now` (Unix seconds).
+class Signed(NamedTuple):
+    """What the headers of a request say of who signed it."""
 
-    Raises `Refused` (401) where it did not.
+    timestamp: str
+    signature: str
+
+
+def signed(timestamp: str | None, signature: str | None, now: float) -> Signed:
+    """What the headers say, before the body is read.
+
+    Raises `Refused` (401) where that cannot be Slack's, or is not of the last five minutes of `now` (Unix seconds).
     """
     if timestamp is None or signature is None or not (timestamp.isascii() and timestamp.isdigit()):
         raise unauthorized("X-Slack-Request-Timestamp and X-Slack-Signature are needed")
     if abs(now - int(timestamp[:12])) > TOLERANCE_SECONDS:
         raise unauthorized("the request's timestamp is more than five minutes off")
-    signed = b"v0:" + timestamp.encode() + b":" + body
-    if not same(signature, "v0=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()):
+    if len(signature) != len("v0=") + 2 * hashlib.sha256().digest_size:
+        raise unauthorized("the signature is wrong")
+    return Signed(timestamp, signature)
+
+
+def check_signature(secret: str, said: Signed, body: bytes) -> None:
+    """See that Slack signed the request. Raises `Refused` (401) where it did not."""
+    content = b"v0:" + said.timestamp.encode() + b":" + body
+    if not same(said.signature, "v0=" + hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()):
         raise unauthorized("the signature is wrong")
 
 
