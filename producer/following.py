@@ -59,6 +59,8 @@ class Following:
         Raises `Stop` for a name behind which there is something that cannot be followed.
         """
         self._names = Names(arguments)
+        given = self._names.given
+        self._given = frozenset(given)
         self._shipping = shipping
         self._taken: dict[Identity, object] = {}
         self._history = history(self._taken)
@@ -70,7 +72,7 @@ class Following:
         self._asleep: list[Trail] = []
         self._crowded = False
         self._next_look = 0.0
-        for path in self._names.given:
+        for path in given:
             _see_that_it_can_be_followed(path)
 
     def inherit(self, orphans: Sequence[Orphan]) -> None:
@@ -108,7 +110,7 @@ class Following:
             self._shipping,
             self._history,
             self._taken,
-            given=path in self._names.given,
+            given=path in self._given,
             restart=self._restart,
             clock=self._clock,
         )

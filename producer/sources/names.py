@@ -22,10 +22,12 @@ class Names:
     def __init__(self, arguments: Sequence[str]) -> None:
         self._arguments = list(dict.fromkeys(arguments))
         self._told: set[str] = set()
+        self._unreadable: dict[str, str | None] = {}
+        """Folders that could not be looked into the last time, and why."""
 
     @property
     def given(self) -> list[str]:
-        """The arguments that name one file, whether it is there or not."""
+        """The arguments that name one file, whether it is there or not. It is looked for at each call."""
         return [argument for argument in self._arguments if not self._is_many(argument)]
 
     def look(self) -> list[str]:
@@ -42,15 +44,18 @@ class Names:
     def _is_many(argument: str) -> bool:
         return os.path.isdir(argument) or (glob.has_magic(argument) and not os.path.lexists(argument))  # noqa: PTH112
 
-    @staticmethod
-    def _members(argument: str) -> list[str]:
+    def _members(self, argument: str) -> list[str]:
         if not os.path.isdir(argument):  # noqa: PTH112 -- a path that is not UTF-8 stays a str here
             return sorted(path for path in glob.glob(argument, recursive=True) if Path(path).is_file())  # noqa: PTH207
         try:
-            return sorted(entry.path for entry in os.scandir(argument) if entry.is_file())
+            paths = sorted(entry.path for entry in os.scandir(argument) if entry.is_file())
         except OSError as error:
-            log.warning("%s: cannot be looked into: %s", printable_path(argument), error.strerror)
+            if self._unreadable.get(argument) != error.strerror:
+                self._unreadable[argument] = error.strerror
+                log.warning("%s: cannot be looked into: %s", printable_path(argument), error.strerror)
             return []
+        self._unreadable.pop(argument, None)
+        return paths
 
     def _wanted(self, argument: str, paths: Sequence[str]) -> Iterator[str]:
         left_out = 0

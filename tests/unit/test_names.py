@@ -1,11 +1,13 @@
 """Folders and globs: which files they name, and how their files are followed together."""
 
+import errno
 import gzip
 import logging
 import os
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
@@ -62,6 +64,21 @@ def test_folder_names_its_files_but_no_hidden_compressed_or_deeper_ones_and_says
     assert names.look() == names.look()
     assert caplog.messages == [f"{logs}: hidden and compressed files are left out (3 now)"]
     assert names.given == []
+
+
+def test_folder_that_cannot_be_looked_into_is_told_once_and_again_after_it_could_be(
+    logs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(_path: str) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    names = Names([str(logs)])
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "scandir", refused)
+            assert [names.look() for _ in range(3)] == [[], [], []]
+        names.look()
+    assert caplog.messages == [f"{logs}: cannot be looked into: Permission denied"] * 2
 
 
 def test_glob_names_what_it_matches_at_any_time(logs: Path) -> None:
@@ -195,6 +212,63 @@ def test_hundreds_of_idle_files_are_closed_and_each_is_read_on_when_it_grows(
     append(logs / "9.log", "the next")
     (logs / "10.log").unlink()
     assert sorted(run.settle()) == [b"anew", b"more", b"the next", b"the rest"]
+
+
+def asleep(run: Run, logs: Path) -> None:
+    """Follow more than a few files, each of one line, until they are closed."""
+    for number in range(FEW + 1):
+        append(logs / f"{number}.log", f"{number}")
+    run.settle()
+    run.wait(15)
+    assert not run.following._awake
+
+
+def test_quiet_file_that_grows_is_read_on_without_a_look_through_either_folder(
+    logs: Path, start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(*[logs / f"{number}.log" for number in range(FEW + 1)])
+    asleep(run, logs)
+    looks: list[str] = []
+
+    def counted(look: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda path: look(looks.append(str(path)) or path)  # type: ignore[func-returns-value]
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, counted(getattr(os, name)))
+    append(logs / "7.log", "more")
+    assert (run.settle(), looks) == ([b"more"], [])
+    (logs / "8.log").write_text("other\n")
+    assert (run.settle(), set(looks)) == ([b"other"], {str(logs), str(logs.with_name("state"))})
+
+
+def test_quiet_file_that_was_copied_truncated_and_filled_again_is_sent_with_its_copy(
+    logs: Path, start: Callable[..., Run]
+) -> None:
+    run = start(*[logs / f"{number}.log" for number in range(FEW + 1)])
+    asleep(run, logs)
+    append(logs / "7.log", "before the copy")
+    (logs / "7.log.1").write_bytes((logs / "7.log").read_bytes())
+    (logs / "7.log").write_text("after it, and longer than all that was there\n")
+    assert run.settle() == [b"before the copy", b"after it, and longer than all that was there"]
+
+
+def test_many_names_are_looked_at_a_few_times_each_before_the_first_line(
+    logs: Path, start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [logs / f"{number}.log" for number in range(100)]
+    for path in paths:
+        append(path, path.name)
+    asked: list[Any] = []
+    isdir = os.path.isdir
+
+    def counted(path: Any) -> bool:
+        asked.append(path)
+        return isdir(path)
+
+    monkeypatch.setattr(os.path, "isdir", counted)
+    run = start(*paths)
+    run.turn()
+    assert len(asked) < 10 * len(paths)
 
 
 def test_more_files_than_descriptors_are_all_sent(
