@@ -66,6 +66,10 @@ class Logbook:
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.json"
 
+    def read(self, key: str) -> Entry | None:
+        """The checkpoint with this key as it is now, without a look at the others."""
+        return self._entry(key)
+
     def get(self, key: str) -> Entry | None:
         """The checkpoint with this key, as of the last `refresh`."""
         return self._entries.get(key)

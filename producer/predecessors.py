@@ -1,11 +1,12 @@
 """The files that are older than the one at a followed name, and are sent before it."""
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 
 from producer.generation import Generation
-from producer.history import History, Leg, Undecided
+from producer.history import GROWING_SECONDS, History, Leg, Undecided
 from producer.sources.rotated import identity_at
 from producer.sources.streams import Identity, printable_path
 from schemas.errors import Stop
@@ -34,8 +35,9 @@ class Predecessors:
         """The file at the name for which the history was looked at last: one, or nothing."""
         self.current: Generation | None = None
         """The one that is being sent."""
-        self.loud = True
+        self._loud = True
         """Whether the next search says that lines may be missing."""
+        self._undecided_since: float | None = None
 
     @property
     def left(self) -> bool:
@@ -69,7 +71,7 @@ class Predecessors:
             self.look_again()
         return generation
 
-    def look_for(self, identity: Identity | None) -> bool:
+    def look_for(self, identity: Identity | None, now: float) -> bool:
         """Look for those of the file that stands at the name now (None: no file); False where nobody can tell yet.
 
         Raises `Stop` where a checkpoint cannot be written.
@@ -77,15 +79,37 @@ class Predecessors:
         if self._history is None or self._looked_for == [identity]:
             return True
         try:
-            self._legs.extend(self._history.before(self._path, identity, loud=self.loud))
+            self._legs.extend(self._history.before(self._path, identity, loud=self._loud))
         except Undecided as young:
-            log.debug("%s: waiting for %s", printable_path(self._path), young)
+            self._tell_undecided(young, now)
             return False
+        self._undecided_since = None
         self.settle_for(identity)
-        self.loud = True
+        self._loud = True
         for leg in self._legs:
             log.info("%s: %s is sent first", printable_path(self._path), printable_path(leg.path))
         return True
+
+    def _tell_undecided(self, young: Undecided, now: float) -> None:
+        """Once, where it takes longer than the beginning of a compressed file should."""
+        if self._undecided_since is None:
+            self._undecided_since = now
+        waited = now - self._undecided_since >= GROWING_SECONDS
+        if waited:
+            self._undecided_since = math.inf
+        log.log(logging.WARNING if waited else logging.DEBUG, "%s: waiting for %s, which cannot be read yet",
+                printable_path(self._path), printable_path(str(young)))  # fmt: skip
+
+    def wake(self, grown: Identity | None) -> None:
+        """The name was left alone for a while; `grown` is its file where that has only grown.
+
+        What was sent of it by then is all there was, so nothing is told as missing.
+        """
+        if grown and self._history is not None and self._history.goes_on(self._path, grown):
+            self.settle_for(grown)
+        else:
+            self._loud = False
+            self.look_again()
 
     def settle_for(self, identity: Identity | None) -> None:
         """Look for no others as long as this file stands at the name."""

@@ -110,7 +110,7 @@ class Trail:
             return False
         if self._restart:
             self._predecessors.settle_for(identity)
-        if not self._predecessors.look_for(identity):
+        if not self._predecessors.look_for(identity, self._clock()):
             self._retry_at = self._clock() + LOOK_SECONDS
             return False
         if self._predecessors.left:
@@ -259,8 +259,9 @@ class Trail:
 
     def wake(self) -> None:
         """Open it again, from its checkpoint."""
-        if self._asleep:
-            self._taken.pop(self._asleep.identity, None)
-            self._predecessors.loud = False  # everything was sent when it was looked at last
+        if slept := self._asleep:
+            self._taken.pop(slept.identity, None)
             self._asleep = None
-            self._predecessors.look_again()
+            found = identity_at(self.path)
+            grown = found is not None and found[0] == slept.identity and found[1] >= slept.size
+            self._predecessors.wake(slept.identity if grown else None)

@@ -5,6 +5,7 @@ import gzip
 import logging
 import lzma
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -444,6 +445,40 @@ def test_gzip_that_is_still_being_written_is_waited_for(log: Path, start: Callab
     packed.write_bytes(whole)  # the same file, longer
     run.wait(9)
     assert run.sent == lines(*range(1_000, 40_001))
+
+
+def half_compressed(log: Path, start: Callable[..., Run]) -> Path:
+    """The log as it was is being compressed, and nothing of that can be read yet."""
+    sent_once(log, start, *range(10))
+    append(log, 10)
+    whole = gzip.compress(log.read_bytes())
+    log.unlink()
+    packed = log.with_name("chat.log.1.gz")
+    packed.write_bytes(whole[:5])
+    append(log, 11)
+    return packed
+
+
+def test_gzip_of_a_clock_that_is_ahead_does_not_hold_up_the_log(log: Path, start: Callable[..., Run]) -> None:
+    packed = half_compressed(log, start)
+    ahead = time.time() + 3_600
+    os.utime(packed, (ahead, ahead))
+    run = start(log)
+    run.wait(30)
+    assert run.sent == lines(11)
+
+
+def test_gzip_that_is_waited_for_longer_than_one_should_take_is_told_once(
+    log: Path, start: Callable[..., Run], caplog: pytest.LogCaptureFixture
+) -> None:
+    packed = half_compressed(log, start)
+    run = start(log)
+    for seconds, times in ((9, 0), (3, 1), (30, 1)):
+        os.utime(packed)
+        run.wait(seconds)
+        told = [r for r in caplog.records if r.levelno == logging.WARNING and f"waiting for {packed}" in r.message]
+        assert len(told) == times
+    assert run.sent == []
 
 
 def test_gzip_that_stays_cut_short_is_told_and_does_not_hold_up_the_log(
