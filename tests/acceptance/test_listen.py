@@ -282,6 +282,16 @@ def test_secret_turns_up_in_no_log_argument_or_file(ferry: Ferry, place: list[st
     hook = Hook.start(ferry, *flags, *place, env={**SECRETS, "CHATFERRY_HTTP_TOKEN": "other"})
     assert hook.post("/messages", message(1), Authorization="Bearer other").status == 401
     assert hook.post("/messages", message(1), Authorization=BEARER).status == 200
+    ping = {"type": "url_verification", "challenge": "abc"}
+    assert [slack(hook, ping, secret).status for secret in ("other", SLACK_SECRET)] == [401, 200]
+    for secret, status in (("other", 401), (TELEGRAM_SECRET, 200)):
+        assert hook.post("/telegram", {"update_id": 1}, X_Telegram_Bot_Api_Secret_Token=secret).status == status
+    damaged = gzip.compress(message(2))[:-9]
+    for path, header, secret in (
+        ("/messages", "Authorization", BEARER),
+        ("/telegram", "X_Telegram_Bot_Api_Secret_Token", TELEGRAM_SECRET),
+    ):
+        assert hook.post(path, damaged, Content_Encoding="gzip", **{header: secret}).status == 400
     arguments = command_line(hook.running.pid)
     result = hook.running.end(signal.SIGTERM)
     files = [path.read_text() for path in tmp_path.rglob("*") if path.is_file() and path.name != "secret"]
