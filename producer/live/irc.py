@@ -109,7 +109,8 @@ class IrcListener:
 
 
 def _check(place: IrcPlace, password: str | None) -> None:
-    if any(not character.isprintable() or character == " " for character in place.nick or ""):
+    nick = place.nick or ""
+    if any(not character.isprintable() or character == " " for character in nick) or len(nick.encode()) > NAMES_BYTES:
         raise UsageProblem(f"{place.url}: {place.nick!r} is no nick", "Name another: irc://NICK@host/...")
     if any(len(name.encode()) > NAMES_BYTES for name in place.channels):
         raise UsageProblem(f"{place.url}: a channel's name is too long for a line of IRC", "Look at the URL")

@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from producer.live.irc_wire import Line, fold
 
+DIGITS = 9
+"""More of a number than anybody means; Python reads none of thousands of digits."""
+
 
 class Server:
     """What the server said of itself (005, RPL_ISUPPORT)."""
@@ -29,7 +32,7 @@ class Server:
     @property
     def longest_history(self) -> int:
         """How many messages may be asked for at once; 0 where the server does not say."""
-        told = self._told.get("CHATHISTORY", "")
+        told = self._told.get("CHATHISTORY", "")[:DIGITS]
         return int(told) if told.isdecimal() else 0
 
     @property

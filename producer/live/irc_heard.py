@@ -37,17 +37,17 @@ class Seen:
 
 @dataclass(frozen=True)
 class Batch:
-    """An open batch (IRCv3): its type, its parameters, the batch that it is in."""
+    """An open batch (IRCv3): its type, its parameters, and the history that it is in."""
 
     type: str
     params: tuple[str, ...]
-    outer: "Batch | None" = None
+    inside: "Batch | None" = None
     seen: Seen = field(default_factory=Seen)
 
     @property
     def history(self) -> "Batch | None":
         """The history that it is, or is in; None where it is what happens now."""
-        return self if self.type == "chathistory" else self.outer and self.outer.history
+        return self if self.type == "chathistory" else self.inside
 
 
 class Batches:
@@ -61,7 +61,8 @@ class Batches:
         reference = line.param(0)
         if not reference.startswith("+"):
             return self._open.pop(reference.removeprefix("-"), None)
-        self._open[reference[1:]] = Batch(line.param(1), line.params[2:], self.of(line))
+        outer = None if line.param(1) == "chathistory" else self.of(line)  # else a chain of them could grow for ever
+        self._open[reference[1:]] = Batch(line.param(1), line.params[2:], outer and outer.history)
         if len(self._open) > OPEN_BATCHES:
             self._open.popitem(last=False)
         return None

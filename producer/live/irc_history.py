@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 PAGE = 100
 PATIENCE_SECONDS = 60.0
+NAMES_BYTES = 440
+"""What channel and msgid may have in the line that asks; a msgid may come with thousands of bytes."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,10 @@ class Place:
         moment = datetime.fromtimestamp(datetime.fromisoformat(self.time).timestamp() - 0.001, UTC)
         return f"timestamp={moment.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
 
-    def reference(self, *, by_msgid: bool) -> str:
-        """What CHATHISTORY calls it; empty where it cannot be named."""
-        return f"msgid={self.msgid}" if self.msgid and by_msgid else self.by_time
+    def reference(self, name: str, *, by_msgid: bool) -> str:
+        """What CHATHISTORY calls it, in the channel of that name; empty where it cannot be named."""
+        fits = len(f"{name}{self.msgid}".encode()) <= NAMES_BYTES and not any(c in " \r\n\0" for c in self.msgid)
+        return f"msgid={self.msgid}" if self.msgid and by_msgid and fits else self.by_time
 
 
 @dataclass
@@ -88,8 +91,13 @@ class History:
         if place is None:  # never heard before: what was said before us is not asked for
             self.noted(name, line, in_history=False)
             return []
-        reference = place.reference(by_msgid=self._by_msgid)
-        return self._ask(name, reference, now) if self.available and reference else []
+        return self._ask_behind(name, place, now) if self.available else []
+
+    def _ask_behind(self, name: str, place: Place, now: float) -> list[bytes]:
+        if reference := place.reference(name, by_msgid=self._by_msgid):
+            return self._ask(name, reference, now)
+        _tell_missing(name, "it cannot be asked what came after the last message that was heard")
+        return []
 
     def _ask(self, name: str, reference: str, now: float) -> list[bytes]:
         earlier = self._gaps.get(name)
@@ -114,10 +122,13 @@ class History:
         """A history of the channel was told to its end: ask for what comes behind it, until nothing does."""
         if not (gap := self._gaps.get(name)):
             return []
-        following = gap.page_end.reference(by_msgid=self._by_msgid) if gap.page_end else ""
-        if following not in ("", gap.asked):
+        following = gap.page_end.reference(name, by_msgid=self._by_msgid) if gap.page_end else gap.asked
+        if following == gap.asked:
+            self._close(name)
+        elif following:
             return self._ask(name, following, now)
-        self._close(name)
+        else:
+            self._give_up(name, "it cannot be asked what came after its last message")
         return []
 
     def refused(self, line: Line, now: float) -> list[bytes]:
@@ -137,7 +148,7 @@ class History:
             self._give_up(name, "no answer")
 
     def _give_up(self, name: str, why: str) -> None:
-        log.warning("%s: the server gives no history (%s): what was said while nobody listened is missing", name, why)
+        _tell_missing(name, why)
         self._close(name)
 
     def _close(self, name: str) -> None:
@@ -145,9 +156,13 @@ class History:
         self._places[name] = gap.live or self._places[name]
 
 
+def _tell_missing(name: str, why: str) -> None:
+    log.warning("%s: the server gives no history (%s): what was said while nobody listened is missing", name, why)
+
+
 def _valid(time: object) -> str:
+    """The time, where it is one that can be asked for: year 1 has nothing before it."""
     try:
-        datetime.fromisoformat(str(time))
-    except ValueError:
+        return str(time) if Place(time=str(time)).by_time else ""
+    except (ValueError, OverflowError):
         return ""
-    return str(time)

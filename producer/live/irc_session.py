@@ -12,7 +12,7 @@ from producer.live.irc_doors import Doors, is_refusal
 from producer.live.irc_heard import Batches, Hearing, Seen
 from producer.live.irc_history import History
 from producer.live.irc_login import Login
-from producer.live.irc_wire import Line, compose, parse
+from producer.live.irc_wire import Line, compose, parse, pong
 from producer.live.urls import IrcPlace
 from schemas.errors import ConnectionLost
 
@@ -104,16 +104,16 @@ class Session:
         self._asked_for_life = False
 
     def hear(self, raw: bytes, now: float) -> None:
-        """Take a line in, without its end.
+        """Take a line in, without its end, whatever it is.
 
-        Raises `ConnectionLost` where the server ends the session, `Stop` where a person must act; what was heard
-        before that stands in `heard`.
+        Raises `ConnectionLost` where the server ends the session, `Stop` where a person must act, and nothing else;
+        what was heard before that stands in `heard`.
         """
         if (line := parse(raw)) is None:
             return
         self.alive(now)
         if line.command == "PING":
-            self.out.append(compose("PONG", line.text))
+            self.out.append(pong(raw))
         elif self._login.done:
             self._in_session(line, now)
         else:

@@ -2,7 +2,7 @@
 
 import base64
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -65,13 +65,13 @@ class Line:
         return self.tags.get("msgid") or self.tags.get("id") or None
 
 
-def parse(raw: bytes) -> Line | None:
-    """The line in these bytes, without its end; None where there is no command in it."""
+def parse(raw: bytes, decoded: Callable[[bytes], str] | None = None) -> Line | None:
+    """The line in these bytes, without its end; None where there is no command in it. `decoded` in place of `decode`."""
     tags: dict[str, str] = {}
     if raw.startswith(b"@"):
         told, _, raw = raw[1:].partition(b" ")
         tags = dict(_tags(told.decode("utf-8", "replace")))
-    rest, source = decode(raw.lstrip(b" ")), ""
+    rest, source = (decoded or decode)(raw.lstrip(b" ")), ""
     if rest.startswith(":"):
         source, _, rest = rest[1:].partition(" ")
     middle, trail, text = rest.lstrip(" ").partition(" :")
@@ -121,6 +121,17 @@ def compose(command: str, *params: str) -> bytes:
     if len(line) > LONGEST_LINE or any(byte in line[:-2] for byte in b"\r\n\0"):
         raise ValueError(f"no line of IRC: {command}")  # without its parameters: one may be a password
     return line
+
+
+def pong(ping: bytes) -> bytes:
+    """The answer to a PING, with its end: what the server said, as it said it; never more than a line, nor two."""
+    line = parse(ping, _byte_by_byte)
+    told = line.text.encode("latin-1").translate(None, b"\r\n\0") if line else b""
+    return (b"PONG :" + told)[: LONGEST_LINE - 2] + b"\r\n"
+
+
+def _byte_by_byte(raw: bytes) -> str:
+    return raw.decode("latin-1")
 
 
 @lru_cache(4096)  # every line asks for the same few names

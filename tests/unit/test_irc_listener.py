@@ -29,6 +29,7 @@ def listener(url: str, password: str | None = None) -> IrcListener:
     [
         ("irc://a%0D%0Ab@h/%23a", None, "is no nick"),
         ("irc://a%20b@h/%23a", None, "is no nick"),
+        ("irc://" + "a" * 500 + "@h/%23a", None, "is no nick"),
         ("irc://h/%23" + "a" * 500, None, "too long for a line"),
         ("irc://h/%23a", "a\nb", "has the end of a line in it"),
         ("irc://h/%23a", "a" * 501, "too long for a line"),
