@@ -8,6 +8,7 @@
     │   ├── DatabaseDown
     │   └── SpoolFull      no room for what was heard until Kafka takes some
     └── Stop               a person must act: one sentence, one next step, exit status 1
+        ├── InputBroken    what is read cannot be read on: trying again is no use
         ├── ClientEnded    Kafka's client gave up for good: a new one may go on from what was acknowledged
         ├── NeedsUpgrade   the table is not there yet, or is an older one's
         └── UsageProblem   the command line or a setting is wrong: exit status 2
@@ -64,6 +65,10 @@ class Stop(ChatferryError):
 
     def __str__(self) -> str:
         return f"{self.text}. {self.next_step}" if self.next_step else self.text
+
+
+class InputBroken(Stop):
+    """A stream that cannot be dialed again is damaged or fails: what comes behind that is not to be had."""
 
 
 class ClientEnded(Stop):

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from schemas.errors import ServiceDown
+from schemas.errors import ChatferryError
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ class Outage:
         self._told = ""
         self._tries = 0
 
-    def goes_on(self, problem: ServiceDown) -> None:
-        """Another try failed."""
+    def goes_on(self, problem: ChatferryError) -> None:
+        """Another try failed: the service is down, or does what a person must mend, and is tried again all the same."""
         if self._since is None:
             self._since = self._clock()
         self._tries += 1

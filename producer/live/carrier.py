@@ -12,7 +12,7 @@ from producer.live.spool import Mark, Spool
 from producer.publisher import Publisher
 from producer.sources.blocks import LineCutter
 from producer.topic import TopicFacts
-from schemas.errors import BrokerDown, ServiceDown, Stop
+from schemas.errors import BrokerDown, ChatferryError, ServiceDown, Stop
 from terminal import failpoints
 from terminal.failpoints import Place
 from terminal.outage import Outage
@@ -118,7 +118,8 @@ class Carrier(threading.Thread):
         self._publisher.serve(0 if sent or not self._publisher.in_flight else SERVE_SECONDS)
         self._advance()
         if time.monotonic() - self._moved_at > PATIENCE_SECONDS and self._outage is None and self._publisher.in_flight:
-            self._tell(f"nothing acknowledged for {PATIENCE_SECONDS:.0f} s{self._publisher.trouble_text}")
+            why = f"nothing acknowledged for {PATIENCE_SECONDS:.0f} s{self._publisher.trouble_text}"
+            self._tell(BrokerDown(why))
         if not sent and not self._publisher.in_flight:
             self._moved_at = time.monotonic()
             self._save_if_due()
@@ -165,17 +166,17 @@ class Carrier(threading.Thread):
             self._settle(self._spool.acknowledged)
         except Stop as problem:  # what is not written down is heard and sent again, which does no harm
             self._unsaved = self._unsaved or Outage("after a kill more would be sent again; it is tried", name="State")
-            self._unsaved.goes_on(ServiceDown(str(problem)))
+            self._unsaved.goes_on(problem)
         else:
             if self._unsaved:
                 self._unsaved.is_over()
                 self._unsaved = None
 
-    def _renew(self, problem: Exception) -> None:
+    def _renew(self, problem: ChatferryError) -> None:
         """Another client, when Kafka lets us have one; it begins at the mark."""
         self._publisher.abandon()
         while not self._over():
-            self._tell(str(problem))
+            self._tell(problem)
             self._pause()
             try:
                 self._publisher, self._facts = self._address.open(live=True)
@@ -185,9 +186,9 @@ class Carrier(threading.Thread):
                 self._begin_at_the_mark()
                 return
 
-    def _tell(self, problem: str) -> None:
+    def _tell(self, problem: ChatferryError) -> None:
         self._outage = self._outage or Outage("what is heard waits on the spool", name="Kafka")
-        self._outage.goes_on(BrokerDown(problem))
+        self._outage.goes_on(problem)
 
     def _pause(self) -> None:
         first, longest = RENEW_SECONDS

@@ -158,10 +158,10 @@ class SpoolEar(Ear):
         """See `Ear`."""
         await self._desk.durable(mark)
 
-    def refuse(self, what: str) -> None:
+    def refuse(self, what: str, lines: int = 1) -> None:
         """See `Ear`."""
         log.warning("%s: %s", self._name, what)
-        self._desk.refused[self._name] += 1
+        self._desk.refused[self._name] += lines
 
     @property
     def last(self) -> Mark:
@@ -212,10 +212,10 @@ class PrintingEar(Ear):
     async def durable(self, mark: Mark) -> None:
         """At once: nothing is sent."""
 
-    def refuse(self, what: str) -> None:
+    def refuse(self, what: str, lines: int = 1) -> None:
         """See `Ear`."""
         log.warning("%s: %s", self._name, what)
-        self._account.refused[self._name] += 1
+        self._account.refused[self._name] += lines
 
     @property
     def last(self) -> Mark:

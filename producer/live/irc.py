@@ -14,7 +14,6 @@ from producer.live.irc_wire import Cutter, compose
 from producer.live.listener import Ear
 from producer.live.memory import Memory
 from producer.live.secrets import SecretOf, Secrets
-from producer.live.spool import Mark
 from producer.live.urls import IrcPlace
 from schemas.errors import ConnectionLost, Stop, UsageProblem
 
@@ -45,8 +44,6 @@ class IrcListener:
         self._memory = memory
         self._past = Past(History(memory.value))
         self._remembered = self._past.history.value
-        self._untaken: list[bytes] = []
-        """What was heard and could not be put on the spool, whose disk failed: it is the first of the next session."""
         _check(place, self._password)
 
     @property
@@ -56,7 +53,7 @@ class IrcListener:
 
     async def session(self, ear: Ear) -> None:
         """See `Listener`."""
-        await self._put(ear)
+        await ear.put()
         reader, writer = await self._dial()
         talk = _Talk(self, Session(self._place, self._password, self._past), reader, writer, ear)
         try:
@@ -92,20 +89,11 @@ class IrcListener:
     async def take(self, session: Session, ear: Ear) -> None:
         """Put what the session heard on the spool, and remember how far that is."""
         heard, session.heard = session.heard, []
-        self._untaken += [one.line() for one in heard]
-        mark = await self._put(ear)
+        mark = await ear.put([one.line() for one in heard])
         value = self._past.history.value
         if self._past.history.available and value != self._remembered:
             self._remembered = value
             self._memory.remember(mark, value)
-
-    async def _put(self, ear: Ear) -> Mark:
-        """The end of what is on the spool then. Cancelled, or where the disk fails, it is there to be put again."""
-        if not self._untaken:
-            return ear.last
-        mark = await ear.take_lines(self._untaken)
-        self._untaken = []
-        return mark
 
 
 def _check(place: IrcPlace, password: str | None) -> None:

@@ -66,7 +66,7 @@ class Line:
 
 
 def parse(raw: bytes, decoded: Callable[[bytes], str] | None = None) -> Line | None:
-    """The line in these bytes, without its end; None where there is no command in it. `decoded` in place of `decode`."""
+    """The line in these bytes, without its end; None where there is no command in it. `decoded` is for `decode`."""
     tags: dict[str, str] = {}
     if raw.startswith(b"@"):
         told, _, raw = raw[1:].partition(b" ")

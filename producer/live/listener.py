@@ -11,7 +11,7 @@ from typing import Protocol
 
 from producer.live.heard import Heard
 from producer.live.spool import Mark
-from schemas.errors import ConnectionLost, ServiceDown, Stop
+from schemas.errors import ChatferryError, ConnectionLost, InputBroken, Stop
 from terminal.outage import Outage
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,8 @@ class Ear(ABC):
 
     when_listening: Callable[[], None] = staticmethod(lambda: None)
     """Called by `listening`: for whoever keeps the listener at it."""
+    untaken: Sequence[bytes] = ()
+    """What `put` could not put on the spool."""
 
     async def take(self, heard: Heard) -> Mark:
         """Put it on the spool; waits while that is full. The mark is for `durable` and for `Memory.remember`."""
@@ -38,6 +40,16 @@ class Ear(ABC):
     @abstractmethod
     async def take_lines(self, lines: Sequence[bytes]) -> Mark:
         """All of them in one write: all are on the spool, or, after a kill in mid-write, only the first ones."""
+
+    async def put(self, lines: Sequence[bytes] = ()) -> Mark:
+        """For what cannot be heard again: as `take_lines`, but what is not taken, for the disk fails, is kept.
+
+        Whoever calls it next puts that first. What nobody calls it for any more is refused in the end.
+        """
+        self.untaken = [*self.untaken, *lines]
+        mark = await self.take_lines(self.untaken) if self.untaken else self.last
+        self.untaken = ()
+        return mark
 
     @abstractmethod
     async def durable(self, mark: Mark) -> None:
@@ -49,7 +61,7 @@ class Ear(ABC):
         self.when_listening()
 
     @abstractmethod
-    def refuse(self, what: str) -> None:
+    def refuse(self, what: str, lines: int = 1) -> None:
         """Something was heard that cannot be taken, and is lost: it is told, counted, and makes the exit status 1."""
 
     @property
@@ -85,8 +97,8 @@ class Listener(Protocol):
         """One connection, from dialing to its end; calls `ear.listening` once it has joined.
 
         Returns where there will never be more to hear. Raises `ConnectionLost` where trying again may help (the server
-        is away, or closed the connection), `Stop` where a person must act (a wrong password, no such room). Cancelled,
-        it says goodbye and leaves.
+        is away, or closed the connection), `InputBroken` where it is no use, `Stop` where a person must act (a wrong
+        password, no such room). Cancelled, it says goodbye and leaves.
         """
         ...
 
@@ -113,9 +125,14 @@ async def keep_listening(listener: Listener, ear: Ear, patience: Patience | None
     """Listen for ever, session after session; returns where the listener says that there will never be more.
 
     An outage is told once, and with its length when it is over. Raises the `Stop` of a listener that never came to
-    listen; a later one is told, and tried again: the person may mend it while others are listened to.
+    listen; a later one is told, and tried again: the person may mend it while others are listened to. Raises any
+    `InputBroken`.
     """
-    await _Keeper(listener, ear, patience or Patience()).keep()
+    try:
+        await _Keeper(listener, ear, patience or Patience()).keep()
+    finally:
+        if count := len(ear.untaken):
+            ear.refuse(f"{count:,} lines that were heard could not be put on the spool, and are lost", count)
 
 
 class _Keeper:
@@ -143,14 +160,16 @@ class _Keeper:
                 await self._listener.session(self._ear)
             except ConnectionLost as lost:
                 await self._wait(lost)
+            except InputBroken:
+                raise
             except Stop as stop:
                 if not self._ever:
                     raise
-                await self._wait(ServiceDown(str(stop)))
+                await self._wait(stop)
             else:
                 return
 
-    async def _wait(self, problem: ServiceDown) -> None:
+    async def _wait(self, problem: ChatferryError) -> None:
         if self._patience.clock() - self._since >= LASTING_SECONDS:
             self._tries = 0
         self._outage = self._outage or Outage("it is tried again", name=self._listener.name, clock=self._patience.clock)

@@ -7,7 +7,8 @@ from producer.live.memory import Memory
 from producer.live.secrets import Secrets
 from producer.live.urls import InputPlace
 from producer.sources.blocks import Block, LineCutter
-from producer.sources.streams import STANDARD_INPUT, open_source
+from producer.sources.streams import STANDARD_INPUT, Source, open_source
+from schemas.errors import InputBroken, Stop
 
 READ_BYTES = 256 << 10
 LONGEST_BYTES = 16 << 20
@@ -16,9 +17,16 @@ among the dead letters."""
 
 
 class InputListener:
-    """Lines of standard input, unread: whether they are messages is for the consumer to judge."""
+    """Lines of standard input, unread: whether they are messages is for the consumer to judge.
+
+    It cannot be dialed again. So the next session reads on where the last one ended, whose lines the spool's disk did
+    not take: they are the first ones. Where the input itself fails, that is the end.
+    """
 
     def __init__(self, _place: InputPlace, _secrets: Secrets, _memory: Memory) -> None:
+        self._source: Source | None = None
+        self._cutter = LineCutter(LONGEST_BYTES)
+        self._at_end = False
         self._left = False
 
     @property
@@ -27,22 +35,29 @@ class InputListener:
         return "standard input"
 
     async def session(self, ear: Ear) -> None:
-        """Read it to its end. Raises `Stop` where it is compressed and damaged."""
+        """Read it to its end. Raises `InputBroken` where it cannot be read, or is compressed and damaged."""
+        await ear.put()
         ear.listening(self.name)
-        cutter = LineCutter(LONGEST_BYTES)
         try:
-            source = await asyncio.to_thread(open_source, STANDARD_INPUT, lambda: self._left)
-            while data := await asyncio.to_thread(source.read, READ_BYTES):
-                await _take(ear, cutter.feed(data))
-            await _take(ear, cutter.finish())
-        finally:
+            while not self._at_end:
+                await self._take(ear, await asyncio.to_thread(self._read))
+        except asyncio.CancelledError:
             self._left = True  # the reading thread sees it within a moment
+            raise
 
+    def _read(self) -> bytes:
+        try:
+            self._source = self._source or open_source(STANDARD_INPUT, lambda: self._left)
+            return self._source.read(READ_BYTES)
+        except Stop as stop:
+            raise InputBroken(stop.text, stop.next_step) from None
+        except OSError as error:  # at its very beginning: a folder, or nothing at all
+            raise InputBroken(f"{self.name}: cannot be read: {error.strerror}") from None
 
-async def _take(ear: Ear, block: Block | None) -> None:
-    if block is None:
-        return
-    for line in block.oversize:
-        ear.refuse(f"the line at byte {line.offset:,} has {line.length:,} bytes, and is not taken")
-    if block.lines:
-        await ear.take_lines(block.lines)
+    async def _take(self, ear: Ear, data: bytes) -> None:
+        """Its lines; `b""` is the end, which also ends a line."""
+        self._at_end = not data
+        block: Block | None = self._cutter.feed(data) if data else self._cutter.finish()
+        for line in block.oversize if block else ():
+            ear.refuse(f"the line at byte {line.offset:,} has {line.length:,} bytes, and is not taken")
+        await ear.put(block.lines if block else ())

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from producer.live import irc
 from producer.live.ear import PrintingEar
 from producer.live.irc import IrcListener
+from producer.live.listener import keep_listening
 from producer.live.memory import Memory
 from producer.live.secrets import Secrets
 from producer.live.spool import Mark
@@ -51,6 +53,12 @@ def test_password_that_others_could_read_is_warned_of(url: str, warned: bool, ca
     assert PASSWORD not in caplog.text
 
 
+SCRIPT = (
+    b":s CAP * LS :\r\n:s 001 ferry :hi\r\n:s 376 ferry :>\r\n:ferry!u@h JOIN #a\r\n:s 366 ferry #a :End\r\n"
+    b":ann!u@h PRIVMSG #a :hello\r\n"
+)
+
+
 class FailingEar(PrintingEar):
     """Its disk fails the first time."""
 
@@ -74,13 +82,9 @@ async def one_session(url: str, ear: FailingEar, problem: type[Exception], heard
 def test_what_was_heard_while_the_disk_failed_is_taken_by_the_next_session() -> None:
     taken: list[bytes] = []
     ear = FailingEar("irc", Account(), taken.append, 1000)
-    script = (
-        b":s CAP * LS :\r\n:s 001 ferry :hi\r\n:s 376 ferry :>\r\n:ferry!u@h JOIN #a\r\n:s 366 ferry #a :End\r\n"
-        b":ann!u@h PRIVMSG #a :hello\r\n"
-    )
 
     async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(script)
+        writer.write(SCRIPT)
         await writer.drain()
         writer.close()
 
@@ -93,3 +97,43 @@ def test_what_was_heard_while_the_disk_failed_is_taken_by_the_next_session() -> 
 
     asyncio.run(work())
     assert [b'"data":"hello"' in line for line in taken] == [True, True]
+
+
+class FullEar(PrintingEar):
+    """There is no room, for ever."""
+
+    def __init__(self, account: Account) -> None:
+        super().__init__("irc", account, lambda _line: None, 1000)
+        self.waits = asyncio.Event()
+
+    async def take_lines(self, _lines: Sequence[bytes]) -> Mark:
+        """Wait for ever."""
+        self.waits.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def test_what_was_heard_and_never_found_room_is_counted_when_it_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(irc, "GOODBYE_SECONDS", 0.01)
+    account, gone = Account(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(SCRIPT)
+        await reader.read()
+        writer.close()
+        gone.set()
+
+    async def work() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server:
+            url = f"irc://ferry@127.0.0.1:{server.sockets[0].getsockname()[1]}/%23a"
+            ear = FullEar(account)
+            task = asyncio.create_task(keep_listening(listener(url), ear))
+            await asyncio.wait_for(ear.waits.wait(), 30)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.wait_for(gone.wait(), 30)
+
+    asyncio.run(work())
+    assert account.refused == {"irc": 1}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from producer.live.listener import Ear, Patience, keep_listening
-from schemas.errors import ConnectionLost, Stop
+from schemas.errors import ConnectionLost, InputBroken, Stop
 
 
 class DeafEar(Ear):
@@ -19,8 +19,8 @@ class DeafEar(Ear):
     async def durable(self, mark: int) -> None:
         raise AssertionError(mark)
 
-    def refuse(self, what: str) -> None:
-        raise AssertionError(what)
+    def refuse(self, what: str, lines: int = 1) -> None:
+        raise AssertionError(what, lines)
 
     @property
     def last(self) -> int:
@@ -129,6 +129,15 @@ def test_stop_of_a_listener_that_has_listened_is_told_and_tried_again(caplog: py
     time = run(joined_for(Time(), 1.0), wrong_password, wrong_password)
     assert len(time.slept) == 3
     assert any("wrong password. Give another" in told for told in caplog.messages)
+
+
+def test_input_that_broke_is_not_tried_again_though_it_was_listened_to() -> None:
+    def broken(ear: Ear) -> None:
+        ear.listening("-")
+        raise InputBroken("damaged")
+
+    with pytest.raises(InputBroken):
+        run(broken)
 
 
 def test_bug_in_a_listener_is_not_tried_again() -> None:
