@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from producer.live.heard import Heard
 from producer.live.irc_channels import Channels, Server
 from producer.live.irc_doors import Doors, is_refusal
-from producer.live.irc_heard import Batches, Hearing, Seen
+from producer.live.irc_heard import Batches, Hearing
 from producer.live.irc_history import History
 from producer.live.irc_login import Login
 from producer.live.irc_wire import Line, compose, parse, pong
+from producer.live.recent import Seen
 from producer.live.urls import IrcPlace
 from schemas.errors import ConnectionLost
 

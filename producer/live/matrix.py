@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import asdict, dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from producer.live.listener import Ear
 from producer.live.matrix_client import Login, MatrixClient, Refused
 from producer.live.matrix_events import ENCRYPTED, Event, text_of
-from producer.live.matrix_room import Room, events_of, last_id, timeline_of
+from producer.live.matrix_room import Last, Room, behind_of, events_of, last_of, milliseconds_of, timeline_of
 from producer.live.memory import Memory
 from producer.live.secrets import SecretOf, Secrets
 from producer.live.urls import MatrixPlace
@@ -23,11 +23,28 @@ UNAUTHORIZED = 401
 
 @dataclass
 class _Position:
-    """Up to where the room was heard: the sync token, and the last event. `device`: as which we log in."""
+    """Up to where the room was heard: the sync token, the last event and its moment. `device`: as which we log in."""
 
     since: str | None = None
     event: str | None = None
+    moment: int | None = None
     device: str | None = None
+
+    @classmethod
+    def remembered(cls, value: dict[str, Any]) -> Self:
+        """What of a memory looks like one."""
+        texts = {name: text_of(value.get(name)) for name in ("since", "event", "device")}
+        return cls(**texts, moment=milliseconds_of(value.get("moment")))
+
+    @property
+    def last(self) -> Last:
+        """The last event."""
+        return Last(self.event, self.moment)
+
+    def heard(self, last: Last | None) -> None:
+        """Heard up to there; None where nothing was said."""
+        if last:
+            self.event, self.moment = last.event, last.moment
 
 
 class MatrixListener:
@@ -48,7 +65,7 @@ class MatrixListener:
             )
         self._place = place
         self._memory = memory
-        self._position = _Position(**{name: text_of(memory.value.get(name)) for name in _Position.__annotations__})
+        self._position = _Position.remembered(memory.value)
         self._login: Login | None = None
         self._secret_room_told = False
 
@@ -140,7 +157,7 @@ class MatrixListener:
         if self._position.event:
             await self._hear(room, answer)
         else:
-            self._position.event = last_id(timeline_of(answer, "join", room.id))
+            self._position.heard(last_of(timeline_of(answer, "join", room.id)))
         self._go_on(room.ear, answer)
         await room.ear.durable(mark := room.ear.last)
         self._memory.settle(mark)  # so that after a kill we know where we began
@@ -164,11 +181,14 @@ class MatrixListener:
     async def _hear(self, room: Room, answer: dict[str, Any]) -> None:
         for membership in ("join", "leave"):
             timeline = timeline_of(answer, membership, room.id)
-            if timeline.get("limited") and (start := text_of(timeline.get("prev_batch"))):
-                async for page in room.missed(start, self._position.since, self._position.event):
+            events, last = events_of(timeline.get("events")), self._position.last
+            behind = behind_of(events, last)
+            start = text_of(timeline.get("prev_batch")) if timeline.get("limited") and behind is events else None
+            if start:  # else there is no gap, or it ends within these events
+                async for page in room.missed(start, self._position.since, last):
                     await self._take(room, page)
-            await self._take(room, events_of(timeline.get("events")))
-            self._position.event = last_id(timeline) or self._position.event
+            await self._take(room, behind)
+            self._position.heard(last_of(timeline))
 
     async def _take(self, room: Room, events: list[Event]) -> None:
         for event in events:

@@ -1,16 +1,25 @@
 """What the server tells of one Matrix room, taken."""
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 from producer.live.listener import Ear
 from producer.live.matrix_client import MatrixClient
 from producer.live.matrix_events import Event, heard_of, object_of, text_of
+from producer.live.recent import Seen
 from producer.live.urls import MatrixPlace
 
 RECENT = 1000
-"""So many of the last ids are known, so that what comes by sync and by messages is not taken twice."""
+"""So many of the last ids are known: what comes by sync and by messages is not taken twice."""
+
+
+@dataclass(frozen=True)
+class Last:
+    """The last event that was heard: its id, and when it was said by its server's clock, in milliseconds."""
+
+    event: str | None = None
+    moment: int | None = None
 
 
 class Room:
@@ -22,7 +31,7 @@ class Room:
         self.id = room
         self._place = place
         self._user = user
-        self._recent: OrderedDict[str, None] = OrderedDict()
+        self._recent = Seen(RECENT)
 
     async def take(self, event: Event) -> None:
         """Take what it says, where it was not taken a moment ago."""
@@ -30,21 +39,24 @@ class Room:
         if heard is None or not heard.id or heard.id in self._recent:
             return
         await self.ear.take(heard)
-        self._recent[heard.id] = None
-        if len(self._recent) > RECENT:
-            self._recent.popitem(last=False)
+        self._recent.count(heard.id)
 
-    async def missed(self, start: str, since: str | None, last: str | None) -> AsyncIterator[list[Event]]:
+    async def missed(self, start: str, since: str | None, last: Last) -> AsyncIterator[list[Event]]:
         """Pages of what happened between the token `since`, or the event `last`, and the token `start`.
 
-        The newest page is the first one, each is in the order of time: the gap may be of any length.
+        The newest page is the first one, each is in the order of time: the gap may be of any length. Where there is no
+        token, and the server no longer has the event, it ends at a page that is older than it as a whole: single
+        events come late, from other servers.
         """
         while True:
             answer = await self.client.messages(self.id, start, since)
-            page = events_of(answer.get("chunk"))
-            yield page[::-1]
+            page = events_of(answer.get("chunk"))[::-1]
+            behind = behind_of(page, last)
+            if since is None and behind is page and page and all(_is_older(event, last) for event in page):
+                return
+            yield behind
             end = text_of(answer.get("end"))
-            if not page or end is None or end == start or page[-1].get("event_id") == last:
+            if not page or end is None or end == start or behind is not page:
                 return
             start = end
 
@@ -55,10 +67,28 @@ def timeline_of(answer: dict[str, Any], membership: str, room: str) -> dict[str,
     return object_of(object_of(rooms.get(room)).get("timeline"))
 
 
-def last_id(timeline: dict[str, Any]) -> str | None:
-    """The id of its last event."""
+def last_of(timeline: dict[str, Any]) -> Last | None:
+    """Its last event, where there is one."""
     events = events_of(timeline.get("events"))
-    return text_of(events[-1].get("event_id")) if events else None
+    if not events or (event := text_of(events[-1].get("event_id"))) is None:
+        return None
+    return Last(event, milliseconds_of(events[-1].get("origin_server_ts")))
+
+
+def milliseconds_of(value: object) -> int | None:
+    """The value where it is a moment."""
+    return value if type(value) is int else None
+
+
+def behind_of(events: list[Event], last: Last) -> list[Event]:
+    """What follows the event `last`; where that is not among them, these very events."""
+    ids = [event.get("event_id") for event in events]
+    return events[ids.index(last.event) + 1 :] if last.event in ids and last.event else events
+
+
+def _is_older(event: Event, last: Last) -> bool:
+    moment = milliseconds_of(event.get("origin_server_ts"))
+    return moment is not None and last.moment is not None and moment < last.moment
 
 
 def events_of(given: object) -> list[Event]:

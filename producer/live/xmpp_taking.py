@@ -1,7 +1,6 @@
 """What is said in a room, taken: as it is said, and out of the room's archive what was said while nobody listened."""
 
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from xml.etree.ElementTree import Element
@@ -10,6 +9,7 @@ from producer.live import xmpp_questions as ask
 from producer.live.heard import Heard
 from producer.live.listener import Ear
 from producer.live.memory import Memory
+from producer.live.recent import Seen
 from producer.live.urls import XmppPlace
 from producer.live.xmpp_stanzas import CLIENT, RoomTalk, archive_id, delayed, error_of
 
@@ -55,7 +55,7 @@ class Taking:
         self._archive = False
         self._stable_ids = False
         self._greeted = False
-        self._recent: OrderedDict[str, None] = OrderedDict()
+        self._recent = Seen(RECENT)
         self._query = ""
         self._pages = 0
         self.caught_up = False
@@ -121,9 +121,7 @@ class Taking:
         if heard is None or heard.id in self._recent:
             return
         await self._ear.take(heard)
-        self._recent[heard.id] = None
-        if len(self._recent) > RECENT:
-            self._recent.popitem(last=False)
+        self._recent.count(heard.id)
 
     def _remember(self, moment: float | None) -> None:
         self._position.moment = max(moment or 0.0, self._position.moment or 0.0) or None
