@@ -33,7 +33,8 @@ class Memory:
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._waiting: deque[tuple[Mark, bytes]] = deque()
-        self._saved = b""
+        self._due = self._saved = b""
+        """What is to be written down, and what was."""
         self.value: dict[str, Any] = self._load() if path else {}
         """What was remembered when this process began."""
 
@@ -63,16 +64,17 @@ class Memory:
         """Write down the newest value whose mark is acknowledged. The carrier's thread does it about once a second.
 
         A listener does it where it begins for the first time ever, before it says that it listens: after a kill within
-        that second nobody would know that there is a gap. Raises `Stop` where the disk does not take it.
+        that second nobody would know that there is a gap. Raises `Stop` where the disk does not take it; whoever calls
+        next tries it again.
         """
         with self._writing:
-            content = self._newest(acknowledged)
-            if self._path and content is not None and content != self._saved:
-                write_private(self._path, content)
-                self._saved = content
+            self._due = self._newest(acknowledged)
+            if self._path and self._due != self._saved:
+                write_private(self._path, self._due)
+                self._saved = self._due
 
-    def _newest(self, acknowledged: Mark) -> bytes | None:
-        content = None
+    def _newest(self, acknowledged: Mark) -> bytes:
+        content = self._due
         with self._lock:
             while self._waiting and self._waiting[0][0] <= acknowledged:
                 _, content = self._waiting.popleft()

@@ -65,6 +65,24 @@ def test_link_is_not_followed(path: Path, tmp_path: Path) -> None:
         Memory(path)
 
 
+def test_value_that_the_disk_did_not_take_is_written_down_the_next_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Memory(path)
+    memory.remember(1, {"since": "a"})
+    with monkeypatch.context() as failing:
+        failing.setattr("producer.live.memory.write_private", fail)
+        for _ in range(2):
+            with pytest.raises(Stop, match="Cannot write"):
+                memory.settle(1)
+    memory.settle(1)
+    assert Memory(path).value == {"since": "a"}
+
+
+def fail(path: Path, _content: bytes) -> None:
+    raise Stop(f"Cannot write {path}")
+
+
 def test_dry_run_keeps_nothing(tmp_path: Path) -> None:
     memory = Memory(None)
     memory.remember(0, {"since": "a"})
