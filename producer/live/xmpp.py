@@ -2,7 +2,10 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from xml.etree.ElementTree import Element
+
+from slixmpp.jid import JID, InvalidJID
 
 from producer.live import xmpp_questions as ask
 from producer.live.listener import Ear
@@ -32,14 +35,14 @@ class XmppListener:
     def __init__(
         self, place: XmppPlace, secrets: Secrets, memory: Memory, clock: Callable[[], float] = time.time
     ) -> None:
-        """`clock` gives Unix seconds. Raises `UsageProblem` without a password."""
+        """`clock` gives Unix seconds. Raises `UsageProblem` without a password, and for a name that XMPP knows not."""
         password = secrets.of(place, SecretOf.XMPP)
         if password is None:
             raise UsageProblem(
                 f"{place.url}: its password is missing",
                 f"Give --secret-file {place.url}=PATH, or set {SecretOf.XMPP}",
             )
-        self._place = place
+        self._place = _as_servers_write_it(place)
         self._password = password
         self._memory = memory
         self._clock = clock
@@ -56,6 +59,15 @@ class XmppListener:
             visit = _Visit(self._place, stream)
             talk = RoomTalk(self._place, self._clock)
             await visit.stay(Taking(self._place, talk, ear, self._memory, self._position, visit.ask_room), talk)
+
+
+def _as_servers_write_it(place: XmppPlace) -> XmppPlace:
+    """A server answers as `lobby@example.org`, however somebody writes that."""
+    try:
+        account, room = JID(place.account), JID(f"{place.room}/{place.nick}")
+    except InvalidJID as problem:
+        raise UsageProblem(f"{place.url}: no name of XMPP: {problem}", "Look at account, room and nick") from None
+    return replace(place, account=account.bare, room=room.bare, nick=room.resource)
 
 
 class _Visit:
