@@ -170,6 +170,8 @@ class _Keeper:
                 return
 
     async def _wait(self, problem: ChatferryError) -> None:
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise problem  # in leaving: nobody comes back
         if self._patience.clock() - self._since >= LASTING_SECONDS:
             self._tries = 0
         self._outage = self._outage or Outage("it is tried again", name=self._listener.name, clock=self._patience.clock)

@@ -1,7 +1,6 @@
 """All listeners of one command, the spool they share, and its carrier: from the start to a safe end."""
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 import math
@@ -21,6 +20,7 @@ from producer.live.secrets import Secrets
 from producer.live.spool import Mark, Spool
 from producer.live.urls import Place
 from producer.private import private_folder
+from schemas.errors import ChatferryError, ServiceDown
 from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD
 from terminal.signals import GRACE_SECONDS, Interruption
 
@@ -171,23 +171,42 @@ async def _ticks(order: Order, show: Callable[[], None]) -> None:
 
 
 async def _listened(listeners: Sequence[Listener], ears: Sequence[Ear], until: set[asyncio.Future[None]]) -> None:
-    """Listen until all have heard everything, one of `until` is over, or something cannot go on, which is raised."""
-    tasks = {asyncio.create_task(keep_listening(*pair)) for pair in zip(listeners, ears, strict=True)}
-    running = set(tasks)
+    """Listen until all have heard everything, one of `until` is over, or something cannot go on, which is raised.
+
+    So is what goes wrong in leaving, where nothing did before.
+    """
+    pairs = zip(listeners, ears, strict=True)
+    tasks = {asyncio.create_task(keep_listening(*pair), name=pair[0].name) for pair in pairs}
     try:
-        while running:
-            done, _ = await asyncio.wait(running | until, return_when=asyncio.FIRST_COMPLETED)
-            for future in done:
-                future.result()
-            if done & until:
-                return
-            running -= done
-    finally:
-        await _leave(tasks)
+        await _all_heard(set(tasks), until)
+    except BaseException as problem:
+        for name, other in await _leave(tasks):
+            if other is not problem:
+                log.warning("%s: %s", name, other, exc_info=None if isinstance(other, ChatferryError) else other)
+        raise
+    for _, other in await _leave(tasks):
+        raise other
 
 
-async def _leave(tasks: set[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), GOODBYE_SECONDS)
+async def _all_heard(running: set[asyncio.Task[None]], until: set[asyncio.Future[None]]) -> None:
+    while running:
+        done, _ = await asyncio.wait(running | until, return_when=asyncio.FIRST_COMPLETED)
+        for future in done:
+            future.result()
+        if done & until:
+            return
+        running -= done
+
+
+async def _leave(tasks: set[asyncio.Task[None]]) -> list[tuple[str, BaseException]]:
+    """End them; what any of them failed by, but for a system that was away, and by whose name."""
+    left = set(tasks)
+    for _ in range(2):  # a goodbye that takes too long is broken off
+        for task in left:
+            task.cancel()
+        if left:
+            _, left = await asyncio.wait(left, timeout=GOODBYE_SECONDS)
+    for task in left:
+        log.warning("%s: did not leave within %.0f s, and is left behind", task.get_name(), 2 * GOODBYE_SECONDS)
+    problems = [(task.get_name(), task.exception()) for task in tasks - left if not task.cancelled()]
+    return [(name, problem) for name, problem in problems if problem and not isinstance(problem, ServiceDown)]
