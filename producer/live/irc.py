@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import ssl
 import time
 
@@ -13,19 +12,15 @@ from producer.live.irc_session import Past, Session
 from producer.live.irc_wire import Cutter, compose
 from producer.live.listener import Ear
 from producer.live.memory import Memory
-from producer.live.secrets import SecretOf, Secrets
+from producer.live.secrets import SecretOf, Secrets, warn_in_the_clear
 from producer.live.urls import IrcPlace
 from schemas.errors import ConnectionLost, Stop, UsageProblem
-
-log = logging.getLogger(__name__)
 
 DIAL_SECONDS = 20.0
 SEND_SECONDS = 30.0
 TICK_SECONDS = 1.0
 GOODBYE_SECONDS = 3.0
 READ_BYTES = 64 << 10
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -108,8 +103,8 @@ def _check(place: IrcPlace, password: str | None) -> None:
         raise UsageProblem(f"{place.url}: the password {problem}", "Give another one")
     if is_twitch(place) and not place.nick:
         raise UsageProblem(f"{place.url}: a token needs its account", "Name it: ircs://NICK@host/...")
-    if not place.tls and place.host not in LOOPBACK:
-        log.warning("%s: the password goes over the network in the clear; ircs:// would hide it", place.url)
+    if not place.tls:
+        warn_in_the_clear(place, "password", "ircs")
 
 
 class _Talk:

@@ -11,7 +11,7 @@ from producer.live.matrix_client import Login, MatrixClient, Refused
 from producer.live.matrix_events import ENCRYPTED, Event, text_of
 from producer.live.matrix_room import Last, Room, behind_of, events_of, last_of, milliseconds_of, timeline_of
 from producer.live.memory import Memory
-from producer.live.secrets import SecretOf, Secrets
+from producer.live.secrets import SecretOf, Secrets, warn_in_the_clear
 from producer.live.urls import MatrixPlace
 from schemas.errors import ConnectionLost, Stop, UsageProblem
 
@@ -63,6 +63,8 @@ class MatrixListener:
                 f"{place.url}: its password is missing",
                 f"Give --secret-file {place.url}=PATH, or set {SecretOf.MATRIX} or {SecretOf.MATRIX_TOKEN}",
             )
+        if place.server.startswith("http://"):
+            warn_in_the_clear(place, "token" if self._token else "password", "matrix+https")
         self._place = place
         self._memory = memory
         self._position = _Position.remembered(memory.value)

@@ -25,7 +25,12 @@ LONGEST_WAIT_SECONDS = 600.0
 PAGE = 100
 """Events that a server is asked for at a time."""
 
+FIRST_REDIRECT = 300
 FIRST_REFUSAL = 400
+
+LONGEST_ANSWER_BYTES = 64 << 20
+"""A page of events has a hundred of 64 KiB at most."""
+READ_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ class Refused(Exception):
 
 class MatrixClient:
     """One server. Each request raises `Refused` (4xx), `ConnectionLost` where the server is away, out of order or too
-    slow, and `Stop` for a certificate that is not to be trusted. What the server asks us to wait is waited (429).
+    slow, and `Stop` for a certificate that is not to be trusted, and for a server that sends us elsewhere: nobody but
+    the one that was named is told a password. What the server asks us to wait is waited (429).
     """
 
     def __init__(self, server: str, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
@@ -132,8 +138,11 @@ class MatrixClient:
 
     async def _exchange(self, method: str, path: str, request: dict[str, Any]) -> tuple[int, dict[str, Any], str]:
         try:
-            async with self._http.request(method, self._server + API + path, **request) as response:
-                return response.status, _object(await response.read()), response.headers.get("Retry-After", "")
+            url = self._server + API + path
+            async with self._http.request(method, url, **request, allow_redirects=False) as response:
+                if FIRST_REDIRECT <= response.status < FIRST_REFUSAL:
+                    raise self._sent_elsewhere(response.headers.get("Location", ""))
+                return response.status, _object(await self._body(response)), response.headers.get("Retry-After", "")
         except aiohttp.ClientConnectorCertificateError as error:
             why = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
             raise Stop(
@@ -144,6 +153,20 @@ class MatrixClient:
             raise ConnectionLost(f"{self._server} did not answer in time") from None
         except aiohttp.ClientError as error:
             raise ConnectionLost(f"{self._server} cannot be reached: {error or type(error).__name__}") from None
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        async for piece in response.content.iter_chunked(READ_BYTES):
+            body += piece
+            if len(body) > LONGEST_ANSWER_BYTES:
+                raise ConnectionLost(f"{self._server} answers with more than {LONGEST_ANSWER_BYTES:,} bytes")
+        return bytes(body)
+
+    def _sent_elsewhere(self, location: str) -> Stop:
+        return Stop(
+            f"{self._server} sends us elsewhere: {location.partition(API)[0]!r}",
+            "Name the homeserver itself in the URL, matrix+https://USER@HOST/..., if that is the one you mean",
+        )
 
     async def _wait(self, answer: dict[str, Any], after: str) -> None:
         """As long as the server asks for: in the answer's milliseconds, or the header's seconds."""

@@ -1,5 +1,6 @@
 """What `listen` is pointed at: URLs as a person types them, as typed places. Pure."""
 
+import ipaddress
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -59,6 +60,11 @@ class MatrixPlace(_Place):
     server: str
     user: str
     room: str
+
+    @property
+    def host(self) -> str:
+        """The homeserver's."""
+        return urlsplit(self.server).hostname or ""
 
 
 @dataclass(frozen=True)
@@ -155,6 +161,14 @@ def _web(url: str, parts: SplitResult, port: int | None) -> WebPlace:
     if parts.path.strip("/") or parts.username:
         raise _wrong(url, "only host and port to open are named")
     return WebPlace(url, _host(parts), _host(parts), 80 if port is None else port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent there stays on this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _host(parts: SplitResult) -> str:

@@ -1,14 +1,16 @@
 """The Matrix client before a server that limits, fails, or is none of Matrix's."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from producer.live import matrix_client
 from producer.live.matrix_client import MatrixClient, Refused
-from schemas.errors import ConnectionLost
+from schemas.errors import ConnectionLost, Stop
 
 Answer = web.Response
 JOINED = {"room_id": "!1:h"}
@@ -75,6 +77,25 @@ def test_a_refusal_has_its_code_and_words() -> None:
 def test_a_server_that_is_no_homeserver_is_told() -> None:
     with pytest.raises(ConnectionLost, match="no room_id: is it a Matrix homeserver"):
         ask([web.Response(text="<html>welcome</html>")], join)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_server_that_sends_us_elsewhere_is_not_followed(status: int) -> None:
+    elsewhere = web.Response(status=status, headers={"Location": "http://other.test:81/_matrix/client/v3/login"})
+    with pytest.raises(Stop, match=r"sends us elsewhere: 'http://other\.test:81'") as told:
+        ask([elsewhere], lambda client: client.log_in("ann", "sesame", None))
+    assert "sesame" not in str(told.value)
+
+
+@pytest.mark.parametrize("length", [1000, 1001])
+def test_an_answer_without_end_is_a_lost_connection(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix_client, "LONGEST_ANSWER_BYTES", 1000)
+    answer = json.dumps(JOINED).ljust(length)
+    if length > 1000:
+        with pytest.raises(ConnectionLost, match="more than 1,000 bytes"):
+            ask([web.Response(text=answer)], join)
+    else:
+        assert ask([web.Response(text=answer)], join)[0] == "!1:h"
 
 
 def test_nobody_there_is_a_lost_connection() -> None:
