@@ -1,6 +1,9 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Everything else is for people who change the code.
 PYTHON ?= python3
 SECONDS ?= 60
+# Tests wait for servers more than they work: three at a time keep two cores busy. A module's tests share its servers.
+TOGETHER ?= 3
+PYTEST = $(BIN)/python -m pytest --numprocesses $(TOGETHER) --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -29,11 +32,11 @@ demo: $(VENV)/installed  ## load the sample chat log through the embedded broker
 
 test: $(VENV)/installed-dev  ## every test but the long ones; sets up what they need (Java, Kafka, MariaDB)
 	@./tests/prepare
-	$(BIN)/python -m pytest -m "not long" $(PYTEST_ARGS)
+	$(PYTEST) -m "not long" $(PYTEST_ARGS)
 
 test-all: $(VENV)/installed-dev  ## the same and the long ones: half an hour
 	@./tests/prepare
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 torture: $(VENV)/installed-dev  ## rounds of faults while lines flow, SEED=1 MINUTES=10: the same seed, the same faults
 	@./tests/prepare
