@@ -12,7 +12,7 @@ from schemas.errors import InputBroken, Stop
 
 READ_BYTES = 256 << 10
 LONGEST_BYTES = 16 << 20
-"""A longer line is not held in memory. (One that is too long for the topic alone is refused, too: see `producer.live.ear`.)"""
+"""A longer line is not held in memory. (One that is too long for the topic alone is refused too, by the ear.)"""
 
 
 class InputListener:
