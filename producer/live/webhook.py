@@ -1,7 +1,6 @@
 """A port for webhooks: messages as chatferry's lines, and the dialects of Slack, Discord and Telegram."""
 
 import asyncio
-import ipaddress
 import logging
 import time
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from producer.live.listener import Ear
 from producer.live.memory import Memory
 from producer.live.requests import Bodies, answer, guarded
 from producer.live.secrets import SecretOf, Secrets
-from producer.live.urls import WebPlace
+from producer.live.urls import WebPlace, is_loopback
 from producer.live.webhooks import discord, plain, slack, telegram
 from producer.live.webhooks.answers import Refused, check_bearer, same, unauthorized
 from schemas.errors import Stop, UsageProblem
@@ -51,7 +50,7 @@ class WebListener:
         key = secrets.of(place, SecretOf.DISCORD_KEY)
         self._discord_key = discord.public_key(key) if key else None
         self._telegram_secret = secrets.of(place, SecretOf.TELEGRAM)
-        if not self._token and not _is_loopback(place.host):
+        if not self._token and not is_loopback(place.host):
             raise UsageProblem(
                 f"{place.url}: others reach this address, and could send what they like",
                 "Set CHATFERRY_HTTP_TOKEN (or --secret-file URL=PATH), or listen on 127.0.0.1",
@@ -193,12 +192,3 @@ def _discord_ping(kind: int | None) -> web.Response:
     if kind == 1:
         return answer(200, {"type": 1})
     raise Refused(400, "interactions are not taken, only messages", field="type")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
