@@ -184,7 +184,7 @@ class SpoolEar(Ear):
         return self._desk.longest
 
 
-class Counts(Protocol):
+class Tally(Protocol):
     """Where what was heard is counted, by listener."""
 
     heard: Counter[str]
@@ -194,7 +194,7 @@ class Counts(Protocol):
 class PrintingEar(Ear):
     """`--dry-run`: what would be sent is given to `show`, and counted."""
 
-    def __init__(self, name: str, account: Counts, show: Callable[[bytes], None], longest: int) -> None:
+    def __init__(self, name: str, account: Tally, show: Callable[[bytes], None], longest: int) -> None:
         self._name = name
         self._account = account
         self._show = show

@@ -10,10 +10,10 @@ from producer.live.secrets import Secrets
 from producer.live.urls import InputPlace, IrcPlace, MatrixPlace, Place, WebPlace, XmppPlace
 
 LISTENERS: dict[type[Any], tuple[str, str]] = {
-    IrcPlace: ("producer.live.irc", "IrcListener"),
-    XmppPlace: ("producer.live.xmpp", "XmppListener"),
-    MatrixPlace: ("producer.live.matrix", "MatrixListener"),
-    WebPlace: ("producer.live.webhook", "WebListener"),
+    IrcPlace: ("producer.live.irc.listener", "IrcListener"),
+    XmppPlace: ("producer.live.xmpp.listener", "XmppListener"),
+    MatrixPlace: ("producer.live.matrix.listener", "MatrixListener"),
+    WebPlace: ("producer.live.webhooks.listener", "WebListener"),
     InputPlace: ("producer.live.standard_input", "InputListener"),
 }
 """Place: module and class. The class is called with the place, the secrets and the listener's memory; it raises

@@ -13,7 +13,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from benchmarks.generate import Row
 from tests.acceptance.ferry import Ferry, kept_dead_letters, message, query, records, table_rows, values
-from tests.matrix import BOM, LINES, Outcome, line, row
+from tests.bad_lines import BOM, LINES, Outcome, line, row
 from tests.services.kafka import GivenKafka, Kafka
 from tests.services.mariadb import MariaDB
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.matrix import LINES
+from tests.bad_lines import LINES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "guarantee.md").read_text("utf-8")

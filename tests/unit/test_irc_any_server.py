@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.live.irc_history import History
-from producer.live.irc_session import Past, Session
-from producer.live.irc_wire import LONGEST_LINE
+from producer.live.irc.backlog import Backlog
+from producer.live.irc.session import Past, Session
+from producer.live.irc.wire import LONGEST_LINE
 from producer.live.urls import IrcPlace, parse_place
 from schemas.errors import ConnectionLost, Stop
 
@@ -76,9 +76,9 @@ def lines(draw: st.DrawFn) -> bytes:
 def test_no_line_raises_anything_but_the_end_of_its_session(
     welcomed: int, before: list[bytes], after: list[bytes]
 ) -> None:
-    past = Past(History({}))
+    past = Past(Backlog({}))
     tell(past, *WELCOME[:welcomed], *before, *JOINED, *after)
-    again = Past(History(past.history.value))  # what was remembered is asked for
+    again = Past(Backlog(past.history.value))  # what was remembered is asked for
     tell(again, *WELCOME, *JOINED, *after)
 
 
@@ -93,7 +93,7 @@ def test_no_line_raises_anything_but_the_end_of_its_session(
     ],
 )
 def test_ping_is_answered_with_the_bytes_that_came(ping: bytes, pong: bytes) -> None:
-    assert tell(Past(History({})), *WELCOME, ping)[-1] == pong + b"\r\n"
+    assert tell(Past(Backlog({})), *WELCOME, ping)[-1] == pong + b"\r\n"
 
 
 TIME = "2026-01-02T00:00:00.001Z"
@@ -101,18 +101,18 @@ TIME = "2026-01-02T00:00:00.001Z"
 
 @pytest.mark.parametrize("msgid", ["m" * 500, "a b", "a\rb", "a\nb", "a\0b"])
 def test_msgid_that_no_line_can_name_is_named_by_its_time(msgid: str, caplog: pytest.LogCaptureFixture) -> None:
-    past = Past(History({"channels": {"#a": {"msgid": msgid, "time": TIME}}}))
+    past = Past(Backlog({"channels": {"#a": {"msgid": msgid, "time": TIME}}}))
     assert tell(past, *WELCOME, *JOINED)[-1] == b"CHATHISTORY AFTER #a timestamp=2026-01-02T00:00:00.000Z 100\r\n"
     assert "is missing" not in caplog.text
 
 
 def test_message_that_cannot_be_named_at_all_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    past = Past(History({"channels": {"#a": {"msgid": "a b", "time": "0001-01-01T00:00:00.000Z"}}}))
+    past = Past(Backlog({"channels": {"#a": {"msgid": "a b", "time": "0001-01-01T00:00:00.000Z"}}}))
     assert tell(past, *WELCOME, *JOINED)[-1].startswith(b"JOIN")
     assert "what was said while nobody listened is missing" in caplog.text
 
 
 def test_batches_in_batches_without_end_are_heard() -> None:
-    past = Past(History({}))
+    past = Past(Backlog({}))
     opened = [b"@batch=%d :s BATCH +%d netsplit a b" % (number - 1, number) for number in range(3000)]
     tell(past, *WELCOME, *JOINED, *opened, b"@batch=2999 :ann!u@h QUIT :a b")

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from producer.live import irc
 from producer.live.ear import PrintingEar
-from producer.live.irc import IrcListener
+from producer.live.irc import listener as irc
+from producer.live.irc.listener import IrcListener
 from producer.live.listener import keep_listening
 from producer.live.memory import Memory
 from producer.live.secrets import Secrets

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from producer.live.irc_history import History
-from producer.live.irc_session import Past, Session
+from producer.live.irc.backlog import Backlog
+from producer.live.irc.session import Past, Session
 from producer.live.urls import IrcPlace, parse_place
 from schemas.errors import ConnectionLost, Stop
 
@@ -23,7 +23,7 @@ class Script:
     """A session, and what the other side says."""
 
     def __init__(self, past: Past | None = None, password: str | None = None, url: str | None = None) -> None:
-        self.past = past or Past(History({}))
+        self.past = past or Past(Backlog({}))
         self.now = 100.0
         self.session = Session(place(url) if url else place(), password, self.past, clock=lambda: NOW)
         self.session.begin(self.now)
@@ -162,7 +162,7 @@ def test_channel_that_cannot_be_joined_stops_a_listener_that_never_was_in_it() -
 
 
 def test_channel_that_cannot_be_joined_any_more_is_tried_again_and_the_others_are_heard() -> None:
-    script = Script(Past(History({}), ever=True))
+    script = Script(Past(Backlog({}), ever=True))
     script.hear(":s CAP * LS :", ":s 001 ferry :hi", ":s 422 ferry :no motd", *joined("#a"))
     script.hear(":s 474 ferry #b :Cannot join channel (+b)")
     assert script.session.ready
@@ -319,7 +319,7 @@ def test_id_without_msgid_and_time_is_never_given_twice() -> None:
 
 
 def test_history_that_a_server_tells_to_whoever_joins_repeats_nothing() -> None:
-    past = Past(History({}))
+    past = Past(Backlog({}))
     live = "msgid=m{} :ann!u@h PRIVMSG #a :{}"
     first = Script(past)
     first.join("batch message-tags server-time")
@@ -342,7 +342,7 @@ HISTORY = "message-tags server-time batch draft/chathistory"
 
 
 def remembered(**place: str) -> Past:
-    return Past(History({"channels": {"#a": place}}))
+    return Past(Backlog({"channels": {"#a": place}}))
 
 
 def value(past: Past) -> dict[str, Any]:
@@ -418,7 +418,7 @@ def test_channel_that_was_never_heard_is_heard_from_its_join_on() -> None:
 
 @pytest.mark.parametrize("told", [{}, {"channels": 5}, {"channels": {"#a": 5}}, {"channels": {"#a": {"time": "soon"}}}])
 def test_memory_that_is_none_of_ours_is_as_good_as_none(told: dict[str, Any]) -> None:
-    assert Script(Past(History(told))).join(HISTORY) == []
+    assert Script(Past(Backlog(told))).join(HISTORY) == []
 
 
 def test_events_of_a_history_change_nothing_now() -> None:

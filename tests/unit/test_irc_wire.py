@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.live.irc_wire import LONGEST_HEARD, Cutter, Line, compose, decode, fold, parse, sasl_plain, unescape
+from producer.live.irc.wire import LONGEST_HEARD, Cutter, Line, compose, decode, fold, parse, sasl_plain, unescape
 from schemas.errors import ConnectionLost
 
 

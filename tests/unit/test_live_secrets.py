@@ -2,7 +2,7 @@
 
 import pytest
 
-from producer.live.matrix import MatrixListener
+from producer.live.matrix.listener import MatrixListener
 from producer.live.memory import Memory
 from producer.live.secrets import Secrets
 from producer.live.urls import MatrixPlace, is_loopback, parse_places

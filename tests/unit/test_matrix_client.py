@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from producer.live import matrix_client
-from producer.live.matrix_client import MatrixClient, Refused
+from producer.live.matrix import client as matrix_client
+from producer.live.matrix.client import MatrixClient, Refused
 from schemas.errors import ConnectionLost, Stop
 
 Answer = web.Response

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from producer.live.heard import Heard
-from producer.live.matrix_events import heard_of
+from producer.live.matrix.events import heard_of
 from producer.live.urls import MatrixPlace, parse_place
 from schemas.message import parse
 

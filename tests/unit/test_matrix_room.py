@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from producer.live import matrix
 from producer.live.ear import PrintingEar
-from producer.live.matrix import MatrixListener
-from producer.live.matrix_client import Login, Refused
-from producer.live.matrix_events import Event
-from producer.live.matrix_room import Last, Room
+from producer.live.matrix import listener as matrix
+from producer.live.matrix.client import Login, Refused
+from producer.live.matrix.events import Event
+from producer.live.matrix.listener import MatrixListener
+from producer.live.matrix.room import Last, Room
 from producer.live.memory import Memory
 from producer.live.secrets import Secrets
 from producer.live.station import Account

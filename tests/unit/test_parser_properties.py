@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.message import parse, parse_lines
+from tests.bad_lines import LINES
 from tests.fuzz.oracle import check, expected
-from tests.matrix import LINES
 
 CORPUS = sorted(Path(__file__).parents[1].joinpath("fuzz", "corpus").iterdir())
 

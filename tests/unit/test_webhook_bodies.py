@@ -13,11 +13,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from producer.live.memory import Memory
-from producer.live.requests import Bodies, make_unpacker
 from producer.live.secrets import Secrets
 from producer.live.urls import WebPlace, parse_place
-from producer.live.webhook import SIGNED_BODIES_BYTES, WebListener
 from producer.live.webhooks.answers import Refused
+from producer.live.webhooks.bodies import Bodies, make_unpacker
+from producer.live.webhooks.listener import SIGNED_BODIES_BYTES, WebListener
 
 ONE = 1 << 20
 PIECE = 64 << 10

@@ -6,13 +6,13 @@ from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 
-from producer.live import xmpp
 from producer.live.ear import PrintingEar
 from producer.live.memory import Memory
 from producer.live.secrets import Secrets
 from producer.live.station import Account
 from producer.live.urls import XmppPlace, parse_place
-from producer.live.xmpp import XmppListener
+from producer.live.xmpp import listener as xmpp
+from producer.live.xmpp.listener import XmppListener
 from schemas.errors import ConnectionLost, UsageProblem
 
 ANSWERS = """<all xmlns="jabber:client">

@@ -6,8 +6,8 @@ import pytest
 
 from producer.live.heard import Heard
 from producer.live.urls import XmppPlace, parse_place
-from producer.live.xmpp_questions import archived_of, ask_archive, page_end_of
-from producer.live.xmpp_stanzas import RoomTalk, archive_id, delayed, error_of, presence_of, seconds_of, stamp_of
+from producer.live.xmpp.questions import archived_of, ask_archive, page_end_of
+from producer.live.xmpp.stanzas import RoomTalk, archive_id, delayed, error_of, presence_of, seconds_of, stamp_of
 
 ROOM = "lobby@rooms.example.org"
 NOW = 1_700_000_000.5

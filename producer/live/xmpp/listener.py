@@ -7,14 +7,14 @@ from xml.etree.ElementTree import Element
 
 from slixmpp.jid import JID, InvalidJID
 
-from producer.live import xmpp_questions as ask
 from producer.live.listener import Ear
 from producer.live.memory import Memory
 from producer.live.secrets import SecretOf, Secrets
 from producer.live.urls import XmppPlace
-from producer.live.xmpp_stanzas import CLIENT, Presence, RoomTalk, bare, error_of, presence_of
-from producer.live.xmpp_stream import XmppStream
-from producer.live.xmpp_taking import Position, Taking
+from producer.live.xmpp import questions as ask
+from producer.live.xmpp.stanzas import CLIENT, Presence, RoomTalk, bare, error_of, presence_of
+from producer.live.xmpp.stream import XmppStream
+from producer.live.xmpp.taking import Position, Taking
 from schemas.errors import ConnectionLost, Stop, UsageProblem
 
 SILENCE_SECONDS = 30.0

@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 from slixmpp import ClientXMPP
 
 from producer.live.urls import XmppPlace
-from producer.live.xmpp_stanzas import CLIENT
+from producer.live.xmpp.stanzas import CLIENT
 from schemas.errors import ConnectionLost, Stop
 
 LOGIN_SECONDS = 30.0

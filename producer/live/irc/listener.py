@@ -5,11 +5,11 @@ import contextlib
 import ssl
 import time
 
-from producer.live.irc_doors import NAMES_BYTES
-from producer.live.irc_history import History
-from producer.live.irc_login import is_twitch, password_problem
-from producer.live.irc_session import Past, Session
-from producer.live.irc_wire import Cutter, compose
+from producer.live.irc.backlog import Backlog
+from producer.live.irc.doors import NAMES_BYTES
+from producer.live.irc.login import is_twitch, password_problem
+from producer.live.irc.session import Past, Session
+from producer.live.irc.wire import Cutter, compose
 from producer.live.listener import Ear
 from producer.live.memory import Memory
 from producer.live.secrets import SecretOf, Secrets, warn_in_the_clear
@@ -37,7 +37,7 @@ class IrcListener:
         self._place = place
         self._password = secrets.of(place, SecretOf.IRC)
         self._memory = memory
-        self._past = Past(History(memory.value))
+        self._past = Past(Backlog(memory.value))
         self._remembered = self._past.history.value
         _check(place, self._password)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement
 
-from producer.live.xmpp_stanzas import CLIENT, bare, delayed, stamp_of
+from producer.live.xmpp.stanzas import CLIENT, bare, delayed, stamp_of
 
 INFO = "http://jabber.org/protocol/disco#info"
 MUC = "http://jabber.org/protocol/muc"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from producer.live.listener import Ear
-from producer.live.matrix_client import MatrixClient
-from producer.live.matrix_events import Event, heard_of, object_of, text_of
+from producer.live.matrix.client import MatrixClient
+from producer.live.matrix.events import Event, heard_of, object_of, text_of
 from producer.live.recent import Seen
 from producer.live.urls import MatrixPlace
 

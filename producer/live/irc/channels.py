@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from producer.live.irc_wire import Line, fold
+from producer.live.irc.wire import Line, fold
 
 DIGITS = 9
 """More of a number than anybody means; Python reads none of thousands of digits."""

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
-from producer.live.irc_wire import Line, compose, sasl_plain
+from producer.live.irc.wire import Line, compose, sasl_plain
 from producer.live.urls import IrcPlace
 from schemas.errors import ConnectionLost, Stop
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from producer.live.irc_wire import Line, compose
+from producer.live.irc.wire import Line, compose
 from schemas.errors import ConnectionLost, Stop
 
 log = logging.getLogger(__name__)

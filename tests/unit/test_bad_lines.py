@@ -7,7 +7,7 @@ from consumer.batch import Batch
 from producer.sources.blocks import LineCutter
 from schemas.errors import BadLine
 from schemas.message import parse, parse_lines
-from tests.matrix import LINES, Line, Outcome
+from tests.bad_lines import LINES, Line, Outcome
 from tests.unit.records import Message
 
 SENT = [line for line in LINES if line.outcome is not Outcome.SKIPPED]

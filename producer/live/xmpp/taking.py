@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from xml.etree.ElementTree import Element
 
-from producer.live import xmpp_questions as ask
 from producer.live.heard import Heard
 from producer.live.listener import Ear
 from producer.live.memory import Memory
 from producer.live.recent import Seen
 from producer.live.urls import XmppPlace
-from producer.live.xmpp_stanzas import CLIENT, RoomTalk, archive_id, delayed, error_of
+from producer.live.xmpp import questions as ask
+from producer.live.xmpp.stanzas import CLIENT, RoomTalk, archive_id, delayed, error_of
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from producer.live.heard import Heard
-from producer.live.irc_channels import Channels, Server
-from producer.live.irc_doors import Doors, is_refusal
-from producer.live.irc_heard import Batches, Hearing
-from producer.live.irc_history import History
-from producer.live.irc_login import Login
-from producer.live.irc_wire import Line, compose, parse, pong
+from producer.live.irc.backlog import Backlog
+from producer.live.irc.channels import Channels, Server
+from producer.live.irc.doors import Doors, is_refusal
+from producer.live.irc.heard import Batches, Hearing
+from producer.live.irc.login import Login
+from producer.live.irc.wire import Line, compose, parse, pong
 from producer.live.recent import Seen
 from producer.live.urls import IrcPlace
 from schemas.errors import ConnectionLost
@@ -31,7 +31,7 @@ IDS_KEPT = 10_000
 class Past:
     """What a listener keeps from one session to the next."""
 
-    history: History
+    history: Backlog
     seen: Seen = field(default_factory=lambda: Seen(IDS_KEPT))
     """Ids that were taken lately: a server that tells its history to whoever joins tells them again."""
     ever: bool = False

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from producer.live.heard import Heard, stable_id, status_text
-from producer.live.irc_channels import Channels
-from producer.live.irc_says import Saying, said
-from producer.live.irc_wire import Line, fold
+from producer.live.irc.channels import Channels
+from producer.live.irc.says import Saying, said
+from producer.live.irc.wire import Line, fold
 from producer.live.recent import Seen
 from producer.live.urls import IrcPlace
 

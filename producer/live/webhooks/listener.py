@@ -10,11 +10,11 @@ from aiohttp import web
 from producer.live.heard import Heard
 from producer.live.listener import Ear
 from producer.live.memory import Memory
-from producer.live.requests import Bodies, answer, guarded
 from producer.live.secrets import SecretOf, Secrets
 from producer.live.urls import WebPlace, is_loopback
 from producer.live.webhooks import discord, plain, slack, telegram
 from producer.live.webhooks.answers import Refused, check_bearer, same, unauthorized
+from producer.live.webhooks.bodies import Bodies, answer, guarded
 from schemas.errors import Stop, UsageProblem
 
 log = logging.getLogger(__name__)

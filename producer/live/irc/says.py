@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from producer.live.irc_wire import Line
+from producer.live.irc.wire import Line
 
 
 @dataclass(frozen=True, slots=True)

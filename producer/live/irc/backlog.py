@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from producer.live.irc_channels import Server
-from producer.live.irc_wire import Line, compose
+from producer.live.irc.channels import Server
+from producer.live.irc.wire import Line, compose
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ NAMES_BYTES = 440
 
 
 @dataclass(frozen=True)
-class Place:
+class Point:
     """A message in a channel: its msgid and its server-time, as they were told; empty where they were not."""
 
     msgid: str = ""
@@ -46,19 +46,19 @@ class _Gap:
 
     asked: str
     since: float
-    page_end: Place | None = None
-    live: Place | None = None
+    page_end: Point | None = None
+    live: Point | None = None
     """The last message that was heard live meanwhile: how far the channel is heard once the gap is filled."""
 
 
-class History:
+class Backlog:
     """How far each channel was heard. `value` is what to remember of it."""
 
     def __init__(self, remembered: dict[str, Any]) -> None:
         """`remembered` is a `value` of an earlier run; what does not look like one is forgotten."""
         told = remembered.get("channels")
-        self._places: dict[str, Place] = {
-            name: Place(str(place.get("msgid", "")), _valid(place.get("time")))
+        self._places: dict[str, Point] = {
+            name: Point(str(place.get("msgid", "")), _valid(place.get("time")))
             for name, place in (told.items() if isinstance(told, dict) else ())
             if isinstance(place, dict)
         }
@@ -93,7 +93,7 @@ class History:
             return []
         return self._ask_behind(name, place, now) if self.available else []
 
-    def _ask_behind(self, name: str, place: Place, now: float) -> list[bytes]:
+    def _ask_behind(self, name: str, place: Point, now: float) -> list[bytes]:
         if reference := place.reference(name, by_msgid=self._by_msgid):
             return self._ask(name, reference, now)
         _tell_missing(name, "it cannot be asked what came after the last message that was heard")
@@ -109,7 +109,7 @@ class History:
         msgid, time = line.tags.get("msgid", ""), _valid(line.tags.get("time"))
         if not msgid and not time:
             return
-        place, gap = Place(msgid, time), self._gaps.get(name)
+        place, gap = Point(msgid, time), self._gaps.get(name)
         if in_history:
             if gap:
                 gap.page_end = self._places[name] = place
@@ -163,6 +163,6 @@ def _tell_missing(name: str, why: str) -> None:
 def _valid(time: object) -> str:
     """The time, where it is one that can be asked for: year 1 has nothing before it."""
     try:
-        return str(time) if Place(time=str(time)).by_time else ""
+        return str(time) if Point(time=str(time)).by_time else ""
     except (ValueError, OverflowError):
         return ""

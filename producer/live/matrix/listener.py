@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, NoReturn, Self
 
 from producer.live.listener import Ear
-from producer.live.matrix_client import Login, MatrixClient, Refused
-from producer.live.matrix_events import ENCRYPTED, Event, text_of
-from producer.live.matrix_room import Last, Room, behind_of, events_of, last_of, milliseconds_of, timeline_of
+from producer.live.matrix.client import Login, MatrixClient, Refused
+from producer.live.matrix.events import ENCRYPTED, Event, text_of
+from producer.live.matrix.room import Last, Room, behind_of, events_of, last_of, milliseconds_of, timeline_of
 from producer.live.memory import Memory
 from producer.live.secrets import SecretOf, Secrets, warn_in_the_clear
 from producer.live.urls import MatrixPlace
