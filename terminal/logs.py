@@ -1,10 +1,14 @@
 """Log lines: to stderr, one a line, the same from every process; and no text of others moves the terminal's cursor."""
 
+import codecs
 import logging
 import sys
 import traceback
 from types import TracebackType
 from typing import Any
+
+_escape = codecs.getencoder("unicode_escape")
+"""Looked up now: a lookup opens files, and there may be no descriptor left when something is to be told."""
 
 
 def set_up_logs(level: int, name: str = "chatferry") -> None:
@@ -39,4 +43,4 @@ def printable(text: str, keep: str = "") -> str:
     """`text` as it may reach a terminal: control characters, invisible and bidirectional ones escaped, but `keep`."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() or c in keep else _escape(c)[0].decode() for c in text)

@@ -80,7 +80,7 @@ def test_checkpoint_that_is_a_link_is_refused_and_named(ferry: Ferry, produce: l
     checkpoint.rename(tmp_path / "target")
     checkpoint.symlink_to(tmp_path / "target")
     told = ferry.run(*produce, check=1).error
-    assert f"Checkpoint state/{checkpoint.name}" in told
+    assert f"state/{checkpoint.name}" in told
     assert "Remove it, or name another folder: --state" in told
 
 

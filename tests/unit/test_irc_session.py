@@ -126,6 +126,16 @@ def test_refusal_that_a_person_must_mend_stops(line: str, words: str) -> None:
         Script(password="sesame").hear(line)
 
 
+@pytest.mark.parametrize(
+    "line", [":s 904 ferry :failed for ferry sesame", ":s 464 ferry :not sesame", "ERROR :bye sesame, no such password"]
+)
+def test_server_that_repeats_the_password_has_it_told_to_nobody(line: str) -> None:
+    with pytest.raises(Stop) as caught:
+        Script(password="sesame").hear(line)
+    assert "***" in str(caught.value)
+    assert "sesame" not in str(caught.value)
+
+
 def test_nick_in_use_is_replaced_by_one_like_it_until_none_is_left() -> None:
     script = Script(url="irc://chatferry-bot@irc.test/%23a")
     script.hear(":s CAP * LS :")

@@ -4,7 +4,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from producer.live.heard import Heard
 from producer.live.irc.backlog import Backlog
@@ -51,6 +51,7 @@ class Session:
         """`clock` gives Unix seconds for what the server gives no time of; `now` everywhere is a monotone one."""
         self._place = place
         self._past = past
+        self._password = password
         self._login = Login(place, password)
         self._server = Server()
         self._channels = Channels(place.channels, self._server)
@@ -112,6 +113,7 @@ class Session:
         """
         if (line := parse(raw)) is None:
             return
+        line = self._without_password(line)
         self.alive(now)
         if line.command == "PING":
             self.out.append(pong(raw))
@@ -121,6 +123,14 @@ class Session:
             self._in_login(line)
         if line.command in ("ERROR", "RECONNECT"):
             raise ConnectionLost(f"The server ended the connection: {line.text or line.command}")
+
+    def _without_password(self, line: Line) -> Line:
+        """The same, where its text may be told to people: a server may repeat our own words in what it refuses."""
+        in_login = not self._login.done and line.command not in ("CAP", "001")
+        told = in_login or line.command in ("ERROR", "FAIL") or is_refusal(line)
+        if not told or not self._password or self._password not in line.text:
+            return line
+        return replace(line, params=(*line.params[:-1], line.text.replace(self._password, "***")))
 
     def _in_login(self, line: Line) -> None:
         self._answered = self._answered or line.command == "CAP"

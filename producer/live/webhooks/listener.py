@@ -15,7 +15,8 @@ from producer.live.urls import WebPlace, is_loopback
 from producer.live.webhooks import discord, plain, slack, telegram
 from producer.live.webhooks.answers import Refused, check_bearer, same, unauthorized
 from producer.live.webhooks.bodies import Bodies, answer, guarded
-from schemas.errors import Stop, UsageProblem
+from producer.live.webhooks.port import serving
+from schemas.errors import UsageProblem
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ PATIENCE_SECONDS = 5.0
 HURRIED_SECONDS = 2.5
 """How long a request waits for Kafka. Slack and Discord take no answer within three seconds for a failure."""
 
-GOODBYE_SECONDS = 4.0
+LARGE_BYTES = 256 << 10
+"""From so many on a body is checked beside everything else: others wait for the same loop."""
 
 SIGNED_BODY_BYTES = 2 << 20
 SIGNED_BODIES_BYTES = 16 << 20
@@ -68,13 +70,10 @@ class WebListener:
     async def session(self, ear: Ear) -> None:
         """Open the port, and serve until cancelled. Raises `Stop` where the port cannot be had."""
         self._ear = ear
-        runner = web.AppRunner(self._app(), access_log=None, auto_decompress=False, shutdown_timeout=GOODBYE_SECONDS)
-        await runner.setup()
-        try:
-            await self._open(runner)
+        async with serving(self._app(), self._place) as addresses:
+            for address in addresses:
+                self._ear.listening(address)
             await asyncio.Event().wait()
-        finally:
-            await runner.cleanup()
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[guarded(self._bodies, self._signed_bodies)])
@@ -89,24 +88,20 @@ class WebListener:
         )
         return app
 
-    async def _open(self, runner: web.AppRunner) -> None:
-        site = web.TCPSite(runner, self._place.host, self._place.port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise Stop(f"{self.name}: {error.strerror or error}", "Name another host or port") from None
-        for address in runner.addresses:
-            host, port = address[:2]
-            self._ear.listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-
     # --- what is asked of it ------------------------------------------------------------------------------------
 
     async def _messages(self, request: web.Request) -> web.Response:
         self._check_token(request)
         body = await self._bodies.read(request)
-        lines = plain.lines_of(body, request.content_type)
+        lines = await self._lines_of(body, request.content_type)
         await self._deliver(lines, PATIENCE_SECONDS)
         return answer(200, {"accepted": len(lines)})
+
+    @staticmethod
+    async def _lines_of(body: bytes, content_type: str) -> list[bytes]:
+        if len(body) < LARGE_BYTES:
+            return plain.lines_of(body, content_type)
+        return await asyncio.to_thread(plain.lines_of, body, content_type)
 
     async def _slack(self, request: web.Request) -> web.Response:
         if not self._slack_secret:
@@ -163,7 +158,10 @@ class WebListener:
             raise Refused(403, "requests of web pages are not taken without a token")
 
     async def _said(self, heard: Sequence[Heard]) -> web.Response:
-        await self._deliver([one.line() for one in heard], HURRIED_SECONDS)
+        lines = [one.line() for one in heard]
+        for number, line in enumerate(lines):
+            plain.check(line, number)
+        await self._deliver(lines, HURRIED_SECONDS)
         return answer(200, {"accepted": len(heard)})
 
     def _behind(self) -> bool:

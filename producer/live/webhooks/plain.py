@@ -1,6 +1,7 @@
 """`POST /messages`: messages as chatferry's own lines. Pure."""
 
 import re
+from collections.abc import Iterable
 
 import msgspec
 
@@ -22,13 +23,14 @@ def lines_of(body: bytes, content_type: str) -> list[bytes]:
 
     Raises `Refused` (400), naming item and field, where any of them is not a message: then none is taken.
     """
-    items = _items(body, content_type)
-    for number, item in enumerate(items):
-        _check(item, number)
-    return items
+    lines: list[bytes] = []
+    for item in _items(body, content_type):
+        check(item, len(lines))
+        lines.append(item)
+    return lines
 
 
-def _items(body: bytes, content_type: str) -> list[bytes]:
+def _items(body: bytes, content_type: str) -> Iterable[bytes]:
     text = body.strip()
     if not text:
         raise Refused(400, "the request has no body")
@@ -36,7 +38,7 @@ def _items(body: bytes, content_type: str) -> list[bytes]:
         return _split(text)
     try:
         if text.startswith(b"["):
-            return [_on_one_line(bytes(item)) for item in _decode_array(text)]
+            return map(_on_one_line, map(bytes, _decode_array(text)))
         return [_on_one_line(bytes(_decode_one(text)))]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         lines = [] if text.startswith(b"[") else _split(text)
@@ -54,7 +56,8 @@ def _on_one_line(item: bytes) -> bytes:
     return item.translate(_NEWLINES)
 
 
-def _check(item: bytes, number: int) -> None:
+def check(item: bytes, number: int) -> None:
+    """See that an item of a request is a message. Raises `Refused` (400), naming item and field."""
     try:
         parse(item)
     except BadLine as bad:
