@@ -11,6 +11,8 @@ import msgspec
 from schemas.errors import BadLine, UsageProblem
 from schemas.message import utc_text
 
+YEAR_DIGITS = 4
+
 FUTURE_SECONDS = 60.0
 """So far two clocks may be apart. A topic refuses a record that is further ahead, an hour by default, and a refused
 record stops the client."""
@@ -62,6 +64,10 @@ def parse_moment(text: str | None, flag: str) -> float | None:
         pass
     else:
         if math.isfinite(number):
+            if text.isdecimal() and len(text) == YEAR_DIGITS:
+                raise UsageProblem(
+                    f"{flag} {text} is a second of 1970: as a year it needs a day", f"For example {text}-01-01"
+                )
             return number
     try:
         moment = datetime.fromisoformat(text)

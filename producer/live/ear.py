@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -21,6 +22,9 @@ from terminal.outage import Outage
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.2
+
+NO_ROOM_SECONDS = 10.0
+"""So long after its disk had no room the spool counts as full for those who may ask first."""
 GROUP_SECONDS = 0.1
 GROUPS = 1000
 
@@ -37,6 +41,7 @@ class Desk:
         self._groups: deque[tuple[float, Mark]] = deque()
         """When the first line of a group was taken, and where the group ends."""
         self._outage: Outage | None = None
+        self._no_room_until = -math.inf
         self.heard: Counter[str] = Counter()
         """Lines taken in this run, by listener."""
         self.refused: Counter[str] = Counter()
@@ -50,11 +55,13 @@ class Desk:
                     return self._taken(name, lines, self._spool.append(lines))
                 self._tell_full(SpoolFull(f"The spool is full ({self._spool.limit_bytes:,} bytes that Kafka has not)"))
             except SpoolFull as no_room:
+                self._no_room_until = self._clock() + NO_ROOM_SECONDS
                 self._tell_full(no_room)
             await asyncio.sleep(RETRY_SECONDS)
 
     def _taken(self, name: str, lines: Sequence[bytes], mark: Mark) -> Mark:
         self._tell_room()
+        self._no_room_until = -math.inf
         self.heard[name] += len(lines)
         self._note_time(mark)
         self._carrier.look()
@@ -102,7 +109,7 @@ class Desk:
     @property
     def full(self) -> bool:
         """See `Ear.full`."""
-        return self._spool.full
+        return self._spool.full or self._clock() < self._no_room_until
 
     @property
     def last(self) -> Mark:

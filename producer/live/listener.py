@@ -72,7 +72,7 @@ class Ear(ABC):
     @property
     @abstractmethod
     def full(self) -> bool:
-        """Whether the spool is at its limit, so that `take` would wait."""
+        """Whether the spool is at its limit, or its disk has no room, so that `take` would wait."""
 
     @property
     @abstractmethod

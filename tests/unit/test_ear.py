@@ -9,10 +9,11 @@ from typing import cast
 import pytest
 
 from producer.live.carrier import Carrier
-from producer.live.ear import Desk, PrintingEar, SpoolEar
+from producer.live.ear import NO_ROOM_SECONDS, Desk, PrintingEar, SpoolEar
 from producer.live.spool import Spool
 from producer.live.station import Account
 from producer.private import private_folder
+from schemas.errors import SpoolFull
 
 LONGEST = 100
 LONG = json.dumps({"id": "irc/net/\x1b[2J", "data": "x" * LONGEST}).encode()
@@ -62,3 +63,33 @@ def test_dry_run_refuses_the_same_lines() -> None:
     account = Account()
     asyncio.run(PrintingEar("here", account, shown.append, LONGEST).take_lines([b"one", LONG]))
     assert (shown, account.heard, account.refused) == ([b"one"], {"here": 1}, {"here": 1})
+
+
+def test_spool_whose_disk_has_no_room_counts_as_full_until_something_is_taken(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    desk = Desk(spool, cast("Carrier", Idle()), clock=lambda: now)
+    room = spool.append
+
+    def none(_lines: Sequence[bytes]) -> int:
+        raise SpoolFull("No space left on device")
+
+    def full() -> bool:
+        return desk.full
+
+    async def take() -> None:
+        async with asyncio.timeout(0.01):
+            await desk.take("here", [b"one"])
+
+    monkeypatch.setattr(spool, "append", none)
+    with pytest.raises(TimeoutError):
+        asyncio.run(take())
+    assert full()
+    now = NO_ROOM_SECONDS
+    assert not full()  # somebody may try
+    with pytest.raises(TimeoutError):
+        asyncio.run(take())
+    monkeypatch.setattr(spool, "append", room)
+    asyncio.run(take())
+    assert not full()

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from producer.live.irc import channels
 from producer.live.irc.backlog import Backlog
 from producer.live.irc.session import Past, Session
-from producer.live.irc.wire import LONGEST_LINE
+from producer.live.irc.wire import LONGEST_LINE, Line
 from producer.live.urls import IrcPlace, parse_place
 from schemas.errors import ConnectionLost, Stop
 
@@ -116,3 +117,14 @@ def test_batches_in_batches_without_end_are_heard() -> None:
     past = Past(Backlog({}))
     opened = [b"@batch=%d :s BATCH +%d netsplit a b" % (number - 1, number) for number in range(3000)]
     tell(past, *WELCOME, *JOINED, *opened, b"@batch=2999 :ann!u@h QUIT :a b")
+
+
+def test_members_without_end_are_not_kept(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(channels, "MEMBERS_KEPT", 10)
+    server = channels.Server()
+    kept = channels.Channels(["#a"], server)
+    for nick in range(100):
+        kept.note(Line("353", ("ferry", "=", "#a", f"n{nick} m{nick}")))
+        kept.note(Line("JOIN", ("#a",), f"j{nick}!u@h"))
+    assert [nick for nick in range(100) if kept.of(f"m{nick}")] == [0, 1, 2]
+    assert len(caplog.messages) == 1

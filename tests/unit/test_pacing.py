@@ -376,3 +376,9 @@ def test_record_has_its_lines_moment_where_the_topic_takes_and_keeps_it(timestam
 
 def test_topic_that_keeps_records_for_ever_takes_any_moment_of_the_past() -> None:
     assert create_time(float("inf"), lambda: NOON)(line(1.5)) == 1_500
+
+
+def test_a_year_alone_is_no_moment() -> None:
+    with pytest.raises(UsageProblem, match="--until 2100 is a second of 1970"):
+        parse_moment("2100", "--until")
+    assert parse_moment("2100.0", "--until") == 2100

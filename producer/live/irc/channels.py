@@ -1,8 +1,14 @@
 """What a session on IRC knows of the server and of its channels: who is in them. Pure."""
 
+import logging
 from collections.abc import Iterable, Sequence
 
 from producer.live.irc.wire import Line, fold
+
+log = logging.getLogger(__name__)
+
+MEMBERS_KEPT = 100_000
+"""In a channel: more than any network has, and some 10 MB."""
 
 DIGITS = 9
 """More of a number than anybody means; Python reads none of thousands of digits."""
@@ -48,6 +54,7 @@ class Channels:
         self._names = names
         self._server = server
         self._members: dict[str, set[str]] = {}
+        self._told: set[str] = set()
 
     def name(self, target: str) -> str | None:
         """The channel that a line speaks of; None where it is none of ours.
@@ -74,7 +81,17 @@ class Channels:
     def add(self, name: str, nicks: Iterable[str]) -> None:
         """They are in it; each may have prefixes before it, and `!user@host` behind it."""
         members = self._members.setdefault(name, set())
-        members |= {self._server.fold(nick.lstrip(self._server.prefixes).partition("!")[0]) for nick in nicks}
+        for nick in nicks:
+            if len(members) >= MEMBERS_KEPT:
+                self._tell_too_many(name)
+                return
+            members.add(self._server.fold(nick.lstrip(self._server.prefixes).partition("!")[0]))
+
+    def _tell_too_many(self, name: str) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            log.warning("%s: the server names more than %s members; when the others quit or change their nick is not "
+                        "told", name, f"{MEMBERS_KEPT:,}")  # fmt: skip
 
     def remove(self, name: str, nick: str) -> None:
         """Somebody left it."""

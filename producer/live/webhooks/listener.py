@@ -175,12 +175,12 @@ class WebListener:
         if not lines:
             return
         if self._behind():
-            raise Refused(429, "Kafka does not take anything now")
+            raise Refused(429, "nothing is taken now: the spool has no room, or Kafka takes nothing")
         try:
             async with asyncio.timeout(patience):
                 await self._ear.durable(await self._ear.take_lines(lines))
         except TimeoutError:
-            raise Refused(429, "Kafka has not acknowledged it in time; send it again, with the same ids") from None
+            raise Refused(429, "it was not acknowledged in time; send it again, with the same ids") from None
 
 
 def _discord_ping(kind: int | None) -> web.Response:
