@@ -71,8 +71,15 @@ class Dispatch:
     def _ship(self, source: Source, place: str, *, follow: bool) -> Shipment:
         with ExitStack() as stack:
             checkpoint, start = self._checkpoint(source, place, stack)
-            read_bytes = READ_BYTES if self._manner.pace.free else PACED_READ_BYTES
-            reader = Reader(source, limit=self._facts.longest_line, start=start, follow=follow, read_bytes=read_bytes)
+            pace = self._manner.pace
+            reader = Reader(
+                source,
+                limit=self._facts.longest_line,
+                start=start,
+                follow=follow,
+                read_bytes=READ_BYTES if pace.free else PACED_READ_BYTES,
+                by_line=pace.by_line,
+            )
             shipment = Shipment(reader, self._publisher, self._manner, checkpoint, start)
             stack.callback(source.close)
             self._resources[shipment] = stack.pop_all()
@@ -215,7 +222,7 @@ class Dispatch:
     @property
     def raw_position(self) -> int:
         """Bytes read of all sources, as they lie on the disk."""
-        return self.raw_bytes_done + sum(shipment.reader.source.raw_position for shipment in self._resources)
+        return self.raw_bytes_done + sum(shipment.reader.raw_position for shipment in self._resources)
 
     @property
     def totals(self) -> Counts:

@@ -1,6 +1,7 @@
-"""Several files as one, by time: a merge that holds one block of each, however long they are."""
+"""Several files as one, by time: a merge that holds a few lines of each, however long they are."""
 
 import heapq
+import itertools
 import resource
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -16,6 +17,9 @@ DESCRIPTORS_BESIDE = 64
 """What the process has open beside the files: standard streams, libraries, connections to brokers."""
 
 
+ATTEND_LINES = 100
+
+
 class Cue(NamedTuple):
     """A line and when it comes. They are compared by moment and place, which no two that wait have in common."""
 
@@ -27,25 +31,25 @@ class Cue(NamedTuple):
     line: bytes
     shipment: Shipment
     load: Load
-    last: bool
-    """Whether the load is complete with it."""
 
 
 def cues(shipment: Shipment, place: int, stopping: Callable[[], bool], attend: Callable[[], None]) -> Iterator[Cue]:
-    """The wanted lines of one file, in its order. No block is read once the work should stop.
+    """The wanted lines of one file, in its order, each a load of its own. None is read once the work should stop.
 
-    `attend` is called for each block: many may go by without a line that is wanted.
+    `attend` is called now and then while none is wanted: many may go by.
     """
-    moment = NO_MOMENT
+    moment, passed = NO_MOMENT, 0
     while not stopping() and (load := shipment.take()) is not None:
-        last = len(load.lines) - 1
-        for number, line in enumerate(load.lines):
-            stamped = moment_of(line)
-            moment = moment if stamped is None else max(moment, stamped)
-            yield Cue(moment, place, line, shipment, load, number == last)
-        if last < 0:
+        if not load.lines:
             shipment.complete(load)
-        attend()
+            passed += 1
+            if passed % ATTEND_LINES == 0:
+                attend()
+            continue
+        (line,) = load.lines
+        stamped = moment_of(line)
+        moment = moment if stamped is None else max(moment, stamped)
+        yield Cue(moment, place, line, shipment, load)
 
 
 class Conductor:
@@ -54,7 +58,7 @@ class Conductor:
     def __init__(
         self, shipments: Sequence[Shipment], publisher: Publisher, manner: Manner, attend: Callable[[], None]
     ) -> None:
-        """`attend` does what must not wait for the next line; it is called at least once a block."""
+        """`attend` does what must not wait for the next line. Each file is read by line."""
         self._publisher = publisher
         self._manner = manner
         self._attend = attend
@@ -62,20 +66,13 @@ class Conductor:
         self._merged = heapq.merge(*files)
 
     def run(self) -> None:
-        """Until all is sent. Told to stop it sends the rest of the blocks that were begun, and nothing of the others:
-        so the next run sends nothing twice."""
-        for group in self._manner.pace.timed(self._wanted(), _moment, _last):
+        """Until all is sent, or the work should stop: then what is not due stays, and is the next run's."""
+        for group in self._manner.pace.timed(self._wanted(), _moment, _size):
             self._hand_over(group)
             self._attend()
 
     def _wanted(self) -> Iterator[Cue]:
-        """What is given out here is handed over: a load of which one line is given out is given out whole."""
-        stopping = False
-        for cue in self._merged:
-            stopping = stopping or self._manner.stopping()
-            if cue.load.begun or not stopping:
-                cue.load.begun = True
-                yield cue
+        return itertools.takewhile(lambda _: not self._manner.stopping(), self._merged)
 
     def _hand_over(self, group: list[Cue]) -> None:
         """All at once and in their order, whatever files they are of."""
@@ -83,16 +80,15 @@ class Conductor:
         self._publisher.publish([cue.line for cue in group], joint)
         joint.acknowledged()
         for cue in group:
-            if cue.last:
-                cue.shipment.complete(cue.load)
+            cue.shipment.complete(cue.load)
 
 
 def _moment(cue: Cue) -> float:
     return cue.moment
 
 
-def _last(cue: Cue) -> bool:
-    return cue.last
+def _size(cue: Cue) -> int:
+    return len(cue.line)
 
 
 def make_room(files: int) -> None:

@@ -30,6 +30,11 @@ together. Waits of a millisecond cost half as much CPU again at 10,000 lines a s
 RATE_SLACK_SECONDS = 0.02
 """With both, so much of the rate is made up for: more than a wait's grain, or it would never be reached."""
 
+GROUP_BYTES = 8 << 10
+
+BY_LINE_RATE = 1000.0
+"""Lines a second from which on a block of them, some 80, is sent in less than a tenth of a second, and as a whole."""
+
 LOOK_SECONDS = 0.1
 """How long a wait may last before it is asked whether to pause."""
 
@@ -80,6 +85,11 @@ class Pace:
         return self._rate is None and self._schedule is None
 
     @property
+    def by_line(self) -> bool:
+        """Whether each line waits for its own time: a block of them would last."""
+        return self.by_moment or (self._rate is not None and self._rate < BY_LINE_RATE)
+
+    @property
     def by_moment(self) -> bool:
         """Whether lines go by their timestamps."""
         return self._schedule is not None
@@ -90,41 +100,51 @@ class Pace:
             self._schedule.begin()
 
     def groups(self, lines: list[bytes]) -> Iterator[list[bytes]]:
-        """The lines of a block in groups, each when it is due; the rest at once where the work should stop.
+        """The lines of a block in groups, each when it is due; of a block of one line nothing where the work should
+        stop first, and of a larger one the rest at once.
 
-        (They were read, and a checkpoint stands between blocks: sent early they are sent once.)
+        (A checkpoint stands between blocks: what is sent of a begun one must be sent whole, or comes again.)
         """
         if not self.free:
-            yield from self.timed(lines, moment_of if self._schedule else _no_moment)
+            moment = moment_of if self._schedule else _no_moment
+            yield from self.timed(lines, moment, whole=len(lines) > 1)
             return
         if self._paused():
             self._rest()
         yield lines
 
     def timed(
-        self, lines: Iterable[L], moment: Callable[[L], float | None], ends: Callable[[L], bool] = lambda _: False
+        self,
+        lines: Iterable[L],
+        moment: Callable[[L], float | None],
+        size: Callable[[L], int] = lambda _: 0,
+        *,
+        whole: bool = False,
     ) -> Iterator[list[L]]:
-        """The same for lines of any kind, as they come; a line that `ends` something is the last of its group."""
+        """The same for lines of any kind, as they come; `whole`: the rest at once where the work should stop.
+
+        A group of `GROUP_BYTES` goes by itself: where all are due at once, there is no end to it.
+        """
         group: list[L] = []
         dues: list[float] = []
-        stopping = False
+        stopping, held = False, 0
         for line in lines:
             now = self._clock()
             by_rate, due = self._due(moment(line), now)
-            if not stopping and (self._paused() or max(by_rate, due) - now > self._early):
-                if group:
-                    yield group
-                    self._sent(dues)
-                    group, dues = [], []
-                stopping = not self._hold(by_rate)
-                now, due = self._clock(), self._now_due()
-            group.append(line)
-            if self._stalls and not stopping:
-                dues.append(self._stalls.judge(due, now))
-            if ends(line):
+            must_wait = not stopping and (self._paused() or max(by_rate, due) - now > self._early)
+            if group and (must_wait or held >= GROUP_BYTES):
                 yield group
                 self._sent(dues)
-                group, dues = [], []
+                group, dues, held = [], [], 0
+            if must_wait:
+                stopping = not self._hold(by_rate)
+                if stopping and not whole:
+                    return
+                now, due = self._clock(), self._now_due()
+            group.append(line)
+            held += size(line)
+            if self._stalls and not stopping:
+                dues.append(self._stalls.judge(due, now))
         if group:
             yield group
             self._sent(dues)

@@ -46,8 +46,6 @@ class Load:
 
     lines: list[bytes]
     pending: Pending
-    begun: bool = False
-    """Whether something of it is sent: then the rest must follow, or the next run sends that once more."""
 
 
 class Shipment:
@@ -87,9 +85,12 @@ class Shipment:
         """Send the next block; False where there is none to send now."""
         load = self.take()
         if load is not None:
+            sent = 0
             for group in self._manner.pace.groups(load.lines):
+                sent += len(group)
                 self._publisher.publish(group, load.pending)
-            self.complete(load)
+            if sent == len(load.lines):  # else the work stops, and the next run begins with it
+                self.complete(load)
         self.save_if_due()
         return load is not None
 
@@ -122,7 +123,7 @@ class Shipment:
         pending = self.ledger.open(block.end, Counts(block.total, block.blank, outside, len(block.oversize)))
         for line in block.oversize:
             self._publisher.refer(line, self.name, pending)
-        return Load(lines, pending, begun=bool(block.oversize))
+        return Load(lines, pending)
 
     def complete(self, load: Load) -> None:
         """All lines of the load were handed over."""

@@ -28,8 +28,10 @@ class Reader:
         start: int = 0,
         follow: bool = False,
         read_bytes: int = READ_BYTES,
+        by_line: bool = False,
     ) -> None:
-        """`limit` is the longest line in bytes that is not oversize; `follow` never takes the end for the last."""
+        """`limit` is the longest line in bytes that is not oversize; `follow` never takes the end for the last;
+        `by_line` makes each line a block of its own, which goes or stays alone."""
         self.source = source
         self.ended = False
         self.generation = 0
@@ -43,6 +45,10 @@ class Reader:
         self._follow = follow
         self.limit = limit
         self._read_bytes = read_bytes
+        self._by_line = by_line
+        self._ahead = b""
+        """What was read, and is given out line by line."""
+        self._given = 0
         self._head = source.head(min(start, HEAD_BYTES)) if follow and source.identity else b""
         """The first bytes as they were read, of a file that is followed."""
         self._cutter = LineCutter(limit, start)
@@ -57,7 +63,7 @@ class Reader:
         """
         if self._follow and self._was_truncated():
             return None
-        while data := self._read():
+        while data := self._next():
             self.position += len(data)
             if self._follow and len(self._head) < HEAD_BYTES:
                 self._head = (self._head + data)[:HEAD_BYTES]
@@ -65,6 +71,15 @@ class Reader:
                 return block
         self.ended = not self._follow or self.source.identity is None
         return None
+
+    def _next(self) -> bytes:
+        if not self._by_line:
+            return self._read()
+        if self._given == len(self._ahead):
+            self._ahead, self._given = self._read(), 0
+        end = self._ahead.find(b"\n", self._given) + 1 or len(self._ahead)
+        data, self._given = self._ahead[self._given : end], end
+        return data
 
     def _read(self) -> bytes:
         if self.damage:
@@ -88,6 +103,12 @@ class Reader:
     def last_block(self) -> Block | None:
         """The unterminated last line of a replay."""
         return self._cutter.finish()
+
+    @property
+    def raw_position(self) -> int:
+        """Bytes of the file, as it lies on the disk, that were given out; of a compressed one, that were read."""
+        plain = self.source.identity is not None and self.source.compression is None
+        return self.position if plain and self._by_line else self.source.raw_position
 
     @property
     def held(self) -> int:
@@ -120,6 +141,7 @@ class Reader:
         self.generation += 1
         self.position = 0
         self.head_before, self._head = self._head, b""
+        self._ahead, self._given = b"", 0
         self._cutter = LineCutter(self.limit)
         self.source.skip_to(0)
         return True

@@ -153,6 +153,24 @@ def test_ended_by_a_signal_the_next_run_sends_the_rest_and_nothing_twice(
     assert Counter(sent(place)) == Counter(content(logs))
 
 
+@pytest.mark.parametrize("pace", [["--speed", "1"], ["--rate", "2"]], ids=["speed", "rate"])
+def test_ended_by_a_signal_what_is_not_due_stays_for_the_next_run(
+    ferry: Ferry, place: list[str], tmp_path: Path, pace: list[str]
+) -> None:
+    """Lines of tomorrow in the same few bytes as those of now, also while it is paused."""
+    log = write(tmp_path / "a.jsonl", lines("a", 20, 0.5))
+    command = ["produce", str(log), *place, *pace, "--state", str(tmp_path / "state"), "--json"]
+    running = ferry.start(*command)
+    running.wait_until(lambda: count_sent(place) > 2, "lines arrive")
+    running.send(signal.SIGUSR1)
+    running.wait_until(lambda: "Paused" in running.err, "the word that it is paused")
+    first = running.end(signal.SIGTERM, seconds=10).json["acknowledged"]
+    assert 2 < first == count_sent(place) < 30
+    rest = ferry.run("produce", log, *place, "--speed", "1e6", "--state", tmp_path / "state", "--json").json
+    assert first + rest["acknowledged"] == len(content([log]))
+    assert Counter(sent(place)) == Counter(content([log]))
+
+
 # --- pauses and stalls ----------------------------------------------------------------------------------------------
 
 

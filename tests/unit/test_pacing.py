@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from producer.moments import FUTURE_SECONDS, Window, create_time, moment_of, parse_moment
-from producer.pacing import AHEAD_SECONDS, GRAIN_SECONDS, LOOK_SECONDS, Pace
+from producer.pacing import AHEAD_SECONDS, GRAIN_SECONDS, GROUP_BYTES, LOOK_SECONDS, Pace
 from schemas.errors import UsageProblem
 
 
@@ -211,6 +212,34 @@ def test_nothing_is_sent_while_paused_even_where_it_is_late() -> None:
 def test_pause_holds_lines_up_without_a_speed_too(rate: float | None) -> None:
     time = Time(pauses=[(0, 5)])
     assert sent(pace(time, rate=rate), time, [line()])[0][0] == 5
+
+
+@pytest.mark.parametrize("how", [{"rate": 2}, {"speed": 1}])
+def test_told_to_stop_a_line_of_its_own_that_is_not_due_stays(how: dict[str, Any]) -> None:
+    time = Time(allowed_waits=0)
+    slow = pace(time, **how)
+    assert sent(slow, time, [line(5)]) == [(0, 1)]
+    assert sent(slow, time, [line(9)]) == []
+    assert time.now < 1_001
+
+
+def test_told_to_stop_lines_as_they_come_stay_from_the_first_that_is_not_due_on() -> None:
+    time = Time(allowed_waits=0)
+    groups = pace(time, speed=1).timed([line(5), line(5), line(6), line(7)], moment_of)
+    assert [len(group) for group in groups] == [2]
+
+
+def test_lines_that_are_all_due_go_in_groups_of_a_size() -> None:
+    time = Time()
+    groups = pace(time, speed=1e12).timed([line(5)] * 10, moment_of, size=lambda _: GROUP_BYTES // 4)
+    assert [len(group) for group in groups] == [4, 4, 2]
+
+
+def test_lines_wait_each_for_themselves_where_a_block_of_them_would_last() -> None:
+    assert pace(Time(), speed=1).by_line
+    assert pace(Time(), rate=999).by_line
+    assert not pace(Time(), rate=1_000).by_line
+    assert not pace(Time()).by_line
 
 
 def test_told_to_stop_while_paused_sends_the_rest_at_once_and_counts_the_pause() -> None:
