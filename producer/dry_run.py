@@ -12,7 +12,7 @@ from producer.exports.opening import open_input
 from producer.moments import Window
 from producer.sources.blocks import Block
 from producer.sources.reader import READ_BYTES, Reader
-from schemas.errors import BadLine
+from schemas.errors import BadLine, Stop
 from schemas.message import parse, parse_lines
 from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD
 from terminal.command import emit_json, say
@@ -43,22 +43,33 @@ def dry_run(
 ) -> int:
     """Print every line that a run from the start would send, or the account alone; returns the exit status.
 
-    Checkpoints are neither read nor written. Raises `Stop` as a run would.
+    Checkpoints are neither read nor written. Raises `Stop` as a run would, after what it would send before that.
     """
     started = time.monotonic()
     findings = Findings()
-    for path in dict.fromkeys(files):
-        with closing(open_input(path, interruption.__bool__, how)) as source:
-            reader = Reader(source, limit=LIMIT, read_bytes=READ_BYTES)
-            while not interruption and (block := reader.next_block() or reader.last_block()):
-                lines = _look(block, source.name, window, findings)
-                if not as_json:
-                    _print(lines)
+    try:
+        for path in dict.fromkeys(files):
+            _read(path, how, window, interruption, findings, as_json=as_json)
+    except Stop:
+        if findings.lines and not as_json:
+            say(_sentence(findings), err=True)
+        raise
     if as_json:
         emit_json({"dry_run": True, **asdict(findings), "seconds": round(time.monotonic() - started, 3)})
     else:
         say(_sentence(findings), err=True)
     return interruption.exit_status
+
+
+def _read(
+    path: str, how: Conversion, window: Window | None, interruption: Interruption, findings: Findings, *, as_json: bool
+) -> None:
+    with closing(open_input(path, interruption.__bool__, how)) as source:
+        reader = Reader(source, limit=LIMIT, read_bytes=READ_BYTES)
+        while not interruption and (block := reader.next_block() or reader.last_block()):
+            lines = _look(block, source.name, window, findings)
+            if not as_json:
+                _print(lines)
 
 
 def _look(block: Block, name: str, window: Window | None, findings: Findings) -> list[bytes]:

@@ -71,7 +71,7 @@ class _ZipPart:
         try:
             return self._file.read(size)
         except (zipfile.BadZipFile, *DAMAGE) as error:
-            raise Stop(f"{self._name} is damaged: {error}", "What came before is safe; fetch it anew") from None
+            raise Stop(f"{self._name} is damaged: {error}", "All before that is good; fetch it anew") from None
 
     def close(self) -> None:
         self._file.close()

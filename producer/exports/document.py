@@ -177,12 +177,12 @@ class Document:
     def _broken(self, what: str) -> Stop:
         return Stop(
             f"{self._name}: not JSON at byte {self.position:,}: {what}",
-            "What came before is safe; export it anew and run again",
+            "All before that is good; export it anew and run again",
         )
 
     def _cut_short(self) -> Stop:
         size = self._before + len(self._text)
         return Stop(
             f"{self._name}: ends in the middle of its JSON, at byte {size:,}",
-            "What came before is safe; export it anew and run again",
+            "All before that is good; export it anew and run again",
         )

@@ -75,6 +75,7 @@ class ExportSource(Source):
         self._lines = FORMATS[self._how.format].convert(self._bundle, self._how)
         self._rest = b""
         self._position = 0
+        self._damage: Stop | None = None
 
     def _make_seal(self) -> bytes:
         """What a checkpoint of this export is known by: how it is converted, and what it is."""
@@ -96,16 +97,26 @@ class ExportSource(Source):
     def read(self, size: int) -> bytes:
         """Up to `size` bytes of the converted text; `b""` where nothing is left.
 
-        Raises `Stop` where the export is damaged, or not what it was taken for.
+        Raises `Stop` where the export is damaged, or not what it was taken for, once all before that was given.
         """
         pieces, held = [self._rest], len(self._rest)
-        while held < size and (line := next(self._lines, b"")):
+        while held < size and (line := self._next_line()):
             pieces.append(line)
             held += len(line)
+        if self._damage and not held:
+            raise self._damage
         text = b"".join(pieces)
         text, self._rest = text[:size], text[size:]
         self._position += len(text)
         return text
+
+    def _next_line(self) -> bytes:
+        """The next line; none at the end, or where the damage is: that is kept until it is its turn."""
+        try:
+            return b"" if self._damage else next(self._lines, b"")
+        except Stop as damage:
+            self._damage = damage
+            return b""
 
     @property
     def raw_position(self) -> int:

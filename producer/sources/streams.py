@@ -61,7 +61,7 @@ class Source:
                 return b""  # not damaged: we did not read on
             raise Stop(
                 f"{self.name}: the {self.compression} data is damaged or cut short at {self.raw_position:,}: {error}",
-                "What came before is safe; fetch the file anew and run again",
+                "All before that is good; fetch the file anew and run again",
             ) from None
         except OSError as error:
             raise Stop(f"{self.name}: cannot be read: {error.strerror or error}") from None

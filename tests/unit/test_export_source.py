@@ -132,6 +132,26 @@ def test_file_replaced_while_it_is_read_stops(tmp_path: Path) -> None:
     source.close()
 
 
+@pytest.mark.parametrize("size", [100, 1 << 20])
+@pytest.mark.parametrize("name", ["telegram", "slack"])
+def test_damaged_export_gives_all_messages_before_the_damage(name: str, size: int, tmp_path: Path) -> None:
+    whole = opened(path := make(name, tmp_path))
+    expected = rest(whole)
+    whole.close()
+    if name == "telegram":
+        document = path / "result.json"
+        document.write_bytes(document.read_bytes()[:-4])
+    else:
+        (path / "general" / "2024-05-03.json").write_text("[{")
+    source = opened(path)
+    given = b""
+    with pytest.raises(Stop, match="in the middle of its JSON"):
+        while text := source.read(size):
+            given += text
+    source.close()
+    assert given == expected
+
+
 def test_progress_goes_to_the_size_of_the_folder(tmp_path: Path) -> None:
     source = opened(slack_folder(tmp_path))
     rest(source)
