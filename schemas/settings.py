@@ -118,7 +118,11 @@ SETTINGS: dict[str, Setting] = {
             "auto",
             choices=("auto", "jsonl", *EXPORT_FORMATS),
         ),
-        Setting("timezone", "Where an export's times without a zone were written.", "UTC", metavar="ZONE"),
+        Setting(
+            "timezone",
+            "Where an export's times without a zone were written, for example Europe/Berlin; UTC where none is named.",
+            metavar="ZONE",
+        ),
         Setting(
             "date_order",
             "Order of day, month and year in WhatsApp's dates, where they do not tell it themselves.",

@@ -5,6 +5,7 @@ same order whenever it runs over the same export. So an offset in what it makes 
 map it gives as it is, on one line: the consumer makes a dead letter of that.
 """
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -15,6 +16,8 @@ import msgspec
 
 from schemas.errors import UsageProblem
 from schemas.message import ChatLine
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["message", "status"]
 
@@ -36,16 +39,27 @@ _encode = msgspec.json.Encoder().encode
 @dataclass(frozen=True)
 class Conversion:
     """How an export is read. `network` is the first part of a site's name, None for the format's own; `zone` is where
-    times without a zone were written; `date_order` is `dmy`, `mdy`, `ymd` or None: found out."""
+    times without a zone were written, and `zone_named` whether a person said so; `date_order` is `dmy`, `mdy`, `ymd` or
+    None: found out."""
 
     format: str = "auto"
     network: str | None = None
     zone: tzinfo = UTC
     date_order: str | None = None
+    zone_named: bool = True
 
     def site(self, own: str, channel: str) -> str:
         """The name of a site: network and channel, `own` being the format's network."""
         return f"{self.network or own}/{channel}"
+
+    def warn_of_no_zone(self, name: str) -> None:
+        """To be called where the times of the export `name` have no zone: with the zone, hashed ids change."""
+        if not self.zone_named:
+            log.warning(
+                "%s: its times have no zone, and are taken for UTC; --timezone ZONE says otherwise. Another zone later "
+                "makes other ids, and so every row once more",
+                name,
+            )
 
 
 def conversion_of(given: dict[str, Any]) -> Conversion:
@@ -56,7 +70,8 @@ def conversion_of(given: dict[str, Any]) -> Conversion:
     network = given["as_"][-1] if given["as_"] else None
     if network is not None and len(network) > LONGEST_NETWORK:
         raise UsageProblem(f"--as has {len(network)} characters", f"At most {LONGEST_NETWORK} fit into an id")
-    return Conversion(given["format"], network, zone_of(given["timezone"]), given["date_order"])
+    zone = given["timezone"]
+    return Conversion(given["format"], network, zone_of(zone or "UTC"), given["date_order"], zone is not None)
 
 
 def zone_of(name: str) -> tzinfo:

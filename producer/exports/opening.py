@@ -23,6 +23,9 @@ PLAIN = ("auto", "jsonl")
 WHOLES = ("slack", "zulip")
 """Exports that mean nothing without their lists of users and channels."""
 
+ZONELESS = ("whatsapp", "irssi")
+"""Exports whose times never have a zone, and whose ids are hashes of the moment."""
+
 _ZIP = b"PK\x03\x04"
 _TAR = slice(257, 262)
 
@@ -56,6 +59,8 @@ def open_input(path: str, stopping: Callable[[], bool], how: Conversion) -> Sour
             raise Stop(f"{bundle.name} {what} no known export", "Name the files in it, for example with a glob")
         if not isinstance(bundle, SingleFile) and not any(map(FORMATS[found.format].wanted, bundle.names())):
             raise Stop(f"{bundle.name} holds nothing that a {found.format} export has", "Name the files themselves")
+        if found.format in ZONELESS:
+            found.warn_of_no_zone(bundle.name)
         export = ExportSource(bundle, found)
         export.closes = closes.pop_all()
         return export
@@ -64,7 +69,7 @@ def open_input(path: str, stopping: Callable[[], bool], how: Conversion) -> Sour
 def check_input(path: str, how: Conversion) -> None:
     """See that `path` can be read as what it should be. Raises `Stop` where it is not, before any work is begun."""
     if how.format != "jsonl" and _is_folder(path):
-        open_input(path, lambda: False, how).close()
+        open_input(path, lambda: False, replace(how, zone_named=True)).close()  # it is said when it is read
     else:
         check_path(path)
 

@@ -14,6 +14,7 @@ ENDINGS = (".weechatlog", ".log", ".weechatlog.gz", ".weechatlog.zst", ".weechat
 LINE = re.compile(
     r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:?\d\d)?)\t([^\t]*)\t(.*)", re.ASCII | re.DOTALL
 )
+_NO_ZONE = re.compile(rb"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?\t")
 _STATUS = frozenset({"-->", "<--", "--", "=!=", "", "---"})
 _WHO = re.compile(r"(\S+) (?:\([^)]*\) has (?:joined|left|quit)|is now known as|has changed topic)")
 _MODES = "~&@%+!"
@@ -27,11 +28,15 @@ def wanted(name: str) -> bool:
 
 def convert(bundle: Bundle, how: Conversion) -> Iterator[bytes]:
     """The lines of each log in its order; network and channel are read off the file's name, `irc.NETWORK.CHANNEL`."""
+    told = False
     for part in bundle.walk(wanted):
         network, channel = _place(stem(part.name))
         site = how.site(network, channel)
         ids = Ids(how.network or network)
         for text in lines(part.stream):
+            if not told and _NO_ZONE.match(text):
+                told = True
+                how.warn_of_no_zone(bundle.name)
             yield bytes(text) if isinstance(text, Piece) else _line(text, site, ids, how)
 
 

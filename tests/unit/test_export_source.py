@@ -144,12 +144,11 @@ def test_damaged_export_gives_all_messages_before_the_damage(name: str, size: in
     else:
         (path / "general" / "2024-05-03.json").write_text("[{")
     source = opened(path)
-    given = b""
+    given: list[bytes] = []
     with pytest.raises(Stop, match="in the middle of its JSON"):
-        while text := source.read(size):
-            given += text
+        given.extend(iter(lambda: source.read(size), b""))
     source.close()
-    assert given == expected
+    assert b"".join(given) == expected
 
 
 def test_progress_goes_to_the_size_of_the_folder(tmp_path: Path) -> None:

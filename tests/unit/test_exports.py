@@ -426,6 +426,19 @@ def test_folder_without_an_export_stops(tmp_path: Path) -> None:
         check_input(str(tmp_path), Conversion(format="jsonl"))
 
 
+@pytest.mark.parametrize(("name", "warned"), [("whatsapp", True), ("irssi", True), ("weechat", True), ("slack", False)])
+def test_times_without_a_zone_are_told_where_none_was_named(
+    name: str, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = {"as_": (), "format": "auto", "timezone": None, "date_order": None}
+    path = SAMPLES[name](tmp_path)
+    text_of(path, conversion_of(given | {"timezone": "UTC"}))
+    assert "have no zone" not in caplog.text
+    check_input(str(path), conversion_of(given))
+    text_of(path, conversion_of(given))
+    assert caplog.text.count("its times have no zone, and are taken for UTC") == warned
+
+
 def test_damaged_zip_stops_with_its_name(tmp_path: Path) -> None:
     path = zipped(slack_folder(tmp_path))
     whole = path.read_bytes()
