@@ -16,7 +16,7 @@ from producer.delivery import Address, Delivery
 from producer.dispatch import CheckpointPlace
 from producer.dry_run import dry_run
 from producer.exports.conversion import Conversion, conversion_of
-from producer.exports.opening import PLAIN, open_input, size_of
+from producer.exports.opening import PLAIN, check_followed, open_input, size_of
 from producer.looping import Loop
 from producer.moments import Window, parse_moment
 from producer.pacing import Pace
@@ -55,6 +55,8 @@ def produce(files: tuple[str, ...], **given: Any) -> int:
     window = _window(given)
     if given["dry_run"]:
         return dry_run(files, how, window, controls.interruption, as_json=given["json"])
+    if given["follow"]:
+        check_followed(files, how)
     brokers = required("brokers", given["brokers"])
     password = secret("CHATFERRY_KAFKA_PASSWORD", given["kafka_password_file"], environment())
     settings = producer_settings(brokers, pass_through(given["librdkafka"]), password)

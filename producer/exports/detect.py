@@ -13,7 +13,8 @@ from producer.exports import irssi, slack, telegram, weechat, whatsapp, zulip
 from producer.exports.bundle import Bundle
 from producer.exports.document import Document
 from producer.sources.blocks import BOM
-from schemas.errors import Stop
+from schemas.errors import BadLine, Stop
+from schemas.message import parse
 
 HEAD_BYTES = 64 << 10
 LOOKED_AT = 100
@@ -21,6 +22,9 @@ LOOKED_AT = 100
 
 _LINES = 40
 """So many first lines of a text log are looked at."""
+
+_DOCUMENTS = ("discord", "telegram")
+"""One document is the whole file, and goes on behind its first line."""
 
 _CANDIDATES = (".json", ".jsonl", ".txt", ".log", ".weechatlog", ".gz", ".zst", ".xz", ".bz2")
 _VERSION = re.compile(rb'\s*\{\s*"type"\s*:\s*"version"\s*,[^\n]*\}\s*\n')
@@ -53,6 +57,33 @@ def by_head(head: bytes) -> Found | None:
         return _document(head)
     texts = head.decode("utf-8", "replace").split("\n")[:_LINES]
     return next(filter(None, map(_by_line, texts)), None)
+
+
+def surely_by_head(head: bytes) -> Found | None:
+    """The same, but None as well where a line of these bytes might be meant as one of a log of JSON lines."""
+    found = by_head(head)
+    whole = head.removeprefix(BOM).split(b"\n")[:-1][:_LINES]
+    if found is None or any(map(_is_chat_line, whole)):
+        return None
+    if found.format in _DOCUMENTS and whole and _is_json(whole[0]):
+        return None
+    return found
+
+
+def _is_chat_line(text: bytes) -> bool:
+    try:
+        parse(text)
+    except BadLine:
+        return False
+    return True
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _by_line(text: str) -> Found | None:

@@ -3,7 +3,7 @@
 import logging
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 
@@ -12,7 +12,8 @@ from producer.exports.archives import Tar, Zip
 from producer.exports.bundle import Bundle, Folder, SingleFile
 from producer.exports.conversion import Conversion
 from producer.exports.source import FORMATS, ExportSource
-from producer.sources.streams import STANDARD_INPUT, Source, check_path, open_source
+from producer.sources.piped import StandardInput
+from producer.sources.streams import STANDARD_INPUT, Source, check_path, open_source, printable_path, text_head
 from schemas.errors import Stop, UsageProblem
 
 log = logging.getLogger(__name__)
@@ -35,8 +36,10 @@ def open_input(path: str, stopping: Callable[[], bool], how: Conversion) -> Sour
 
     Raises `Stop` for what cannot be read, `UsageProblem` for standard input that should be converted.
     """
-    if how.format == "jsonl" or (path == STANDARD_INPUT and how.format in PLAIN):
+    if how.format == "jsonl":
         return open_source(path, stopping)
+    if path == STANDARD_INPUT and how.format == "auto":
+        return _standard_input(stopping)
     if path == STANDARD_INPUT:
         raise UsageProblem(f"--format {how.format} cannot be read from standard input", "Name the file itself")
     with ExitStack() as closes:
@@ -64,6 +67,29 @@ def open_input(path: str, stopping: Callable[[], bool], how: Conversion) -> Sour
         export = ExportSource(bundle, found)
         export.closes = closes.pop_all()
         return export
+
+
+def _standard_input(stopping: Callable[[], bool]) -> Source:
+    source = open_source(STANDARD_INPUT, stopping)
+    assert isinstance(source.raw, StandardInput)
+    found = None if source.compression else detect.surely_by_head(source.raw.at_hand(detect.HEAD_BYTES))
+    if found:
+        raise UsageProblem(
+            f"standard input: looks like {found.format} ({found.reason}), which cannot be read from there",
+            "Name the file itself, or say --format jsonl",
+        )
+    return source
+
+
+def check_followed(paths: Sequence[str], how: Conversion) -> None:
+    """Raises `UsageProblem` for a file that is surely an export: line by line it would be rubbish."""
+    for path in paths if how.format == "auto" else ():
+        head = text_head(path, detect.HEAD_BYTES) if os.path.isfile(path) else None  # noqa: PTH113 -- as below
+        if found := head and detect.surely_by_head(head):
+            raise UsageProblem(
+                f"{printable_path(path)}: looks like {found.format} ({found.reason}), which cannot be followed",
+                "Leave --follow out, or say --format jsonl",
+            )
 
 
 def check_input(path: str, how: Conversion) -> None:

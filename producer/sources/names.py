@@ -22,6 +22,8 @@ class Names:
     def __init__(self, arguments: Sequence[str]) -> None:
         self._arguments = list(dict.fromkeys(arguments))
         self._told: set[str] = set()
+        self._told_empty: set[str] = set()
+        """Folders that were looked for files to follow; that there were none was told the first time."""
         self._unreadable: dict[str, str | None] = {}
         """Folders that could not be looked into the last time, and why."""
 
@@ -50,11 +52,18 @@ class Names:
         try:
             paths = sorted(entry.path for entry in os.scandir(argument) if entry.is_file())
         except OSError as error:
+            self._told_empty.add(argument)
             if self._unreadable.get(argument) != error.strerror:
                 self._unreadable[argument] = error.strerror
                 log.warning("%s: cannot be looked into: %s", printable_path(argument), error.strerror)
             return []
         self._unreadable.pop(argument, None)
+        if not paths and argument not in self._told_empty:
+            log.warning(
+                "%s holds no file yet that can be followed (subfolders are not looked into): waiting",
+                printable_path(argument),
+            )
+        self._told_empty.add(argument)
         return paths
 
     def _wanted(self, argument: str, paths: Sequence[str]) -> Iterator[str]:

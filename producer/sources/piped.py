@@ -29,6 +29,12 @@ class StandardInput(io.RawIOBase):
             self._peeked += more
         return self._peeked
 
+    def at_hand(self, size: int) -> bytes:
+        """Up to `size` of the first bytes: those that are there now, without waiting; they will be read again."""
+        if len(self._peeked) < size and select.select([self._descriptor], [], [], 0)[0]:
+            self._peeked += os.read(self._descriptor, size - len(self._peeked))
+        return self._peeked
+
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes, as soon as there are any; `b""` at the end or when stopping."""
         if self._peeked:

@@ -2,16 +2,19 @@
 
 import gzip
 import json
+import os
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from producer.exports.conversion import Conversion, conversion_of, local, zone_of
-from producer.exports.opening import check_input, open_input
+from producer.exports.opening import check_followed, check_input, open_input
 from producer.exports.source import FORMATS, ExportSource
 from producer.exports.text import LONGEST_LINE, Ids
 from producer.exports.whatsapp import LONGEST_MESSAGE, saying_of
+from producer.sources.piped import StandardInput
 from schemas.errors import BadLine, Stop, UsageProblem
 from schemas.message import Row, parse
 from schemas.settings import EXPORT_FORMATS, SETTINGS
@@ -455,6 +458,63 @@ def test_zip_with_a_damaged_part_stops_with_the_part(tmp_path: Path) -> None:
     path.write_bytes(whole)
     with pytest.raises(Stop, match=r"general/2024-05-01\.json"):
         text_of(path)
+
+
+SINGLE_FILES = ["discord", "telegram", "whatsapp", "irssi", "weechat", "mattermost"]
+
+
+def single_file(name: str, folder: Path) -> Path:
+    path = SAMPLES[name](folder)
+    return path / "result.json" if path.is_dir() else path
+
+
+def given_as_input(content: bytes, at: pytest.MonkeyPatch, folder: Path) -> None:
+    file = folder / "input"
+    file.write_bytes(content)
+    descriptor = os.open(file, os.O_RDONLY)
+    at.setattr("producer.sources.streams.StandardInput", partial(StandardInput, descriptor=descriptor))
+
+
+@pytest.mark.parametrize("name", SINGLE_FILES)
+def test_export_is_neither_followed_nor_taken_from_standard_input(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = single_file(name, tmp_path)
+    with pytest.raises(UsageProblem, match=rf"looks like {name} \(.*\), which cannot be followed"):
+        check_followed([str(path)], AUTO)
+    check_followed([str(path), "-", str(tmp_path)], Conversion(format="jsonl"))
+    given_as_input(path.read_bytes(), monkeypatch, tmp_path)
+    with pytest.raises(UsageProblem, match=f"standard input: looks like {name}"):
+        open_input("-", never, AUTO)
+
+
+LINE = b'{"id":"1","from":"a","type":"message","site_id":"s","timestamp":1}\n'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        LINE,
+        b"",
+        b"--- Log opened Wed May 01 10:00:00 2024\n" + LINE,
+        b"31/05/2024, 10:00 - Bob: hi\n" + LINE,
+        b'{"guild":1,"channel":2}\n',
+        b'{"guild":1,"channel":2,' + LINE[1:],
+        b'{"chats":[]}\n',
+        b'{"type":"personal_chat","messages":[]}\n{"x":1}\n',
+        b'{"type":"version"}\n' + LINE,
+        b"\xef\xbb\xbf" + LINE,
+    ],
+)
+def test_log_that_may_be_one_of_json_lines_is_followed_and_read(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(content)
+    check_followed([str(path), "-", str(tmp_path), str(tmp_path / "later")], AUTO)
+    given_as_input(content, monkeypatch, tmp_path)
+    source = open_input("-", never, AUTO)
+    assert b"".join(iter(lambda: source.read(7), b"")) == content
 
 
 def test_export_on_standard_input_is_a_usage_problem() -> None:

@@ -66,6 +66,14 @@ def test_folder_names_its_files_but_no_hidden_compressed_or_deeper_ones_and_says
     assert names.given == []
 
 
+def test_folder_without_a_file_to_follow_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "deep.log").touch()
+    names = Names([str(tmp_path)])
+    assert names.look() == names.look() == []
+    assert caplog.text.count("holds no file yet that can be followed (subfolders are not looked into): waiting") == 1
+
+
 def test_folder_that_cannot_be_looked_into_is_told_once_and_again_after_it_could_be(
     logs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
