@@ -3,15 +3,17 @@
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 
 from producer.exports.conversion import Conversion
 from producer.exports.opening import open_input
+from producer.exports.source import ExportSource
 from producer.moments import Window
 from producer.sources.blocks import Block
 from producer.sources.reader import READ_BYTES, Reader
+from producer.sources.streams import Source
 from schemas.errors import BadLine, Stop
 from schemas.message import parse, parse_lines
 from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD
@@ -23,6 +25,12 @@ log = logging.getLogger(__name__)
 
 LIMIT = KAFKA_DEFAULT_MAX_MESSAGE_BYTES - RECORD_OVERHEAD
 """Bytes of a line that a topic of Kafka's defaults takes: no broker is asked."""
+
+
+BAD_TO_NAME = 10
+"""So many bad lines are told one by one, ..."""
+BAD_SHOWN = 200
+"""... with so many of their first bytes."""
 
 
 @dataclass
@@ -67,35 +75,46 @@ def _read(
     with closing(open_input(path, interruption.__bool__, how)) as source:
         reader = Reader(source, limit=LIMIT, read_bytes=READ_BYTES)
         while not interruption and (block := reader.next_block() or reader.last_block()):
-            lines = _look(block, source.name, window, findings)
+            lines = _look(block, source, window, findings)
             if not as_json:
                 _print(lines)
 
 
-def _look(block: Block, name: str, window: Window | None, findings: Findings) -> list[bytes]:
+def _look(block: Block, source: Source, window: Window | None, findings: Findings) -> list[bytes]:
     """The lines of the block that would be sent."""
     lines = [line for line in block.lines if window is None or window.wanted(line)]
     findings.lines += block.total
     findings.blank += block.blank
+    for number, bad, why in _bad(lines):
+        findings.bad += 1
+        if findings.bad <= BAD_TO_NAME:
+            _tell_bad(source, findings.messages + number, bad, why)
     findings.messages += len(lines)
-    findings.bad += _count_bad(lines)
     findings.oversize += len(block.oversize)
     findings.outside_window += len(block.lines) - len(lines)
     for line in block.oversize:
-        log.warning("%s: the line at byte %d has %d bytes: a reference would be sent", name, line.offset, line.length)
+        log.warning("%s: the line at byte %d has %d bytes: a reference would be sent",
+                    source.name, line.offset, line.length)  # fmt: skip
     return lines
 
 
-def _count_bad(lines: list[bytes]) -> int:
-    return 0 if not lines or parse_lines(lines) is not None else sum(map(_is_bad, lines))
+def _bad(lines: list[bytes]) -> Iterator[tuple[int, bytes, str]]:
+    """The bad ones: which of the lines, counted from 1, its bytes, and why."""
+    if not lines or parse_lines(lines) is not None:
+        return
+    for number, line in enumerate(lines, 1):
+        try:
+            parse(line)
+        except BadLine as problem:
+            yield number, line, str(problem)
 
 
-def _is_bad(line: bytes) -> bool:
-    try:
-        parse(line)
-    except BadLine:
-        return True
-    return False
+def _tell_bad(source: Source, number: int, line: bytes, why: str) -> None:
+    """Of an export only its conversion knows why, and its bytes tell where it stands."""
+    if isinstance(source, ExportSource):
+        why = f"no {source.compression} message could be made of it"
+    shown = line[:BAD_SHOWN].decode("utf-8", "backslashreplace") + ("..." if len(line) > BAD_SHOWN else "")
+    log.warning("%s: line %s of those to be sent is bad: %s: %s", source.name, f"{number:,}", why, shown)
 
 
 def _print(lines: list[bytes]) -> None:
@@ -110,6 +129,8 @@ def _print(lines: list[bytes]) -> None:
 
 def _sentence(findings: Findings) -> str:
     parts = [f"{findings.messages:,} of {findings.lines:,} lines would be sent", f"{findings.bad:,} of them bad"]
+    if findings.blank:
+        parts.append(f"{findings.blank:,} blank")
     if findings.oversize:
         parts.append(f"{findings.oversize:,} too large for a topic of Kafka's defaults")
     if findings.outside_window:
