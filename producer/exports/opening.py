@@ -27,7 +27,9 @@ WHOLES = ("slack", "zulip")
 ZONELESS = ("whatsapp", "irssi")
 """Exports whose times never have a zone, and whose ids are hashes of the moment."""
 
-_ZIP = b"PK\x03\x04"
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+"""How a zip begins, and one that holds nothing."""
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _TAR = slice(257, 262)
 
 
@@ -118,9 +120,12 @@ def _bundle(path: str, source: Source | None) -> tuple[Bundle, bytes]:
     """What the input comes as, and its first bytes (none of a folder or zip)."""
     if source is None:
         return Folder(path), b""
-    if source.compression is None and source.head(len(_ZIP)) == _ZIP:
+    if source.compression is None and source.head(len(_ZIP[0])) in _ZIP:
         return Zip(source), b""
     head = _head(path, source)
+    if head.startswith(_UTF_16):
+        log.warning("%s: looks like UTF-16, of which no line can be read. Convert it: iconv -f UTF-16 -t UTF-8",
+                    source.name)  # fmt: skip
     return (Tar(path, source), b"") if head[_TAR] == b"ustar" else (SingleFile(path, source), head)
 
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import zipfile
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -440,6 +441,20 @@ def test_times_without_a_zone_are_told_where_none_was_named(
     check_input(str(path), conversion_of(given))
     text_of(path, conversion_of(given))
     assert caplog.text.count("its times have no zone, and are taken for UTC") == warned
+
+
+def test_utf_16_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "chat.txt"
+    path.write_text(WHATSAPP_ANDROID, encoding="utf-16")
+    text_of(path)
+    assert "chat.txt: looks like UTF-16, of which no line can be read. Convert it: iconv" in caplog.text
+
+
+def test_zip_without_a_file_stops(tmp_path: Path) -> None:
+    path = tmp_path / "empty.zip"
+    zipfile.ZipFile(path, "w").close()
+    with pytest.raises(Stop, match=r"empty\.zip holds no known export"):
+        text_of(path)
 
 
 def test_damaged_zip_stops_with_its_name(tmp_path: Path) -> None:
