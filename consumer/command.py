@@ -26,6 +26,7 @@ from schemas.reports import WorkerOrder
 from schemas.settings import pass_through, secret
 from schemas.topics import dead_letters_of
 from terminal.command import FerryCommand, emit_json, environment, required, say, settings_options
+from terminal.logs import plural
 from terminal.signals import Interruption
 
 log = logging.getLogger(__name__)
@@ -182,7 +183,12 @@ def sentence(account: dict[str, Any]) -> str:
         rate = f"{account['messages'] / account['seconds']:,.0f} messages/s"
     all_bad = account["dead_letters"] and not account["rows"] and not account["repeats"]
     return (
-        f"{account['messages']:,} messages: {account['rows']:,} rows, {account['repeats']:,} repeats, "
-        f"{account['dead_letters']:,} dead letters; {account['seconds']:.1f} s, {rate}"
+        f"{_many(account, 'message')}: {_many(account, 'row')}, {_many(account, 'repeat')}, "
+        f"{_many(account, 'dead_letter')}; {account['seconds']:.1f} s, {rate}"
         f"{'. Every line was bad: is this the right topic?' if all_bad else ''}"
     )
+
+
+def _many(account: dict[str, Any], thing: str) -> str:
+    count = account[f"{thing}s"]
+    return f"{count:,} {plural(count, thing.replace('_', ' '))}"

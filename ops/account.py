@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from consumer.tally import Tally
 from producer.ledger import Counts, Pending
+from terminal.logs import plural
 
 
 class Slice(NamedTuple):
@@ -96,10 +97,10 @@ def account(
 def sentences(values: dict[str, Any], *, interrupted: bool) -> list[str]:
     """The account for a person."""
     lines = [
-        f"{values['lines']:>12,} lines read",
-        f"{values['rows']:>12,} new rows",
-        f"{values['repeats']:>12,} repeats (their id was there before)",
-        f"{values['dead_letters']:>12,} dead letters",
+        f"{values['lines']:>12,} {plural(values['lines'], 'line')} read",
+        f"{values['rows']:>12,} new {plural(values['rows'], 'row')}",
+        f"{values['repeats']:>12,} {plural(values['repeats'], 'repeat')} (their id was there before)",
+        f"{values['dead_letters']:>12,} dead {plural(values['dead_letters'], 'letter')}",
         f"{values['blank']:>12,} blank",
     ]
     if values["repeats"] and not values["rows"]:

@@ -16,6 +16,7 @@ from schemas.kafka import Settings, translate
 from schemas.settings import pass_through, secret
 from schemas.topics import HEADER_ROOM, KAFKA_DEFAULT_MAX_MESSAGE_BYTES, dead_letters_of
 from terminal.command import FerryCommand, emit_json, environment, required, say, settings_options
+from terminal.logs import plural
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def create(**given: Any) -> int:
     else:
         known = "is there already" if topic not in created else "created"
         copies = "one copy of each line: it goes with its broker" if facts.copies == 1 else f"{facts.copies} copies"
-        say(f"{topic} {known}, with {partitions} partitions ({copies}); bad lines go to {dead}")
+        say(f"{topic} {known}, with {partitions} {plural(partitions, 'partition')} ({copies}); bad lines go to {dead}")
     if topic not in created and partitions != given["partitions"]:
         log.warning("%s keeps its %d partitions (Kafka's own tools change them)", topic, partitions)
     return 0

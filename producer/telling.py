@@ -7,6 +7,7 @@ from producer.delivery import Delivery
 from producer.dispatch import Dispatch
 from producer.shipment import Manner
 from terminal.command import say
+from terminal.logs import plural
 
 FILES_TO_NAME = 20
 """Of more files than these it is said all at once how to resume."""
@@ -48,7 +49,7 @@ def account(delivery: Delivery, manner: Manner, left: int, seconds: float) -> di
 def sentence(account: dict[str, Any], topic: str) -> str:
     """The account for a person."""
     parts = [
-        f"{account['lines']:,} lines",
+        f"{account['lines']:,} {plural(account['lines'], 'line')}",
         f"{account['acknowledged']:,} acknowledged by {topic}",
         f"{account['blank']:,} blank",
     ]

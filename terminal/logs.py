@@ -44,3 +44,8 @@ def printable(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else _escape(c)[0].decode() for c in text)
+
+
+def plural(count: int, thing: str) -> str:
+    """The word for so many of them: `1 line`, `2 lines`."""
+    return thing if count == 1 else f"{thing}s"

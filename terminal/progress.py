@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a log line every few seconds elsewhere."""
+"""Progress of long work: a bar on a terminal, elsewhere a log line every few seconds while something changes."""
 
 import logging
 import sys
@@ -7,12 +7,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from terminal.logs import plural
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 log = logging.getLogger(__name__)
 
 LOG_EVERY_SECONDS = 5.0
+SAME_EVERY_SECONDS = 60.0
 DRAW_EVERY_SECONDS = 0.1
 
 
@@ -33,6 +36,8 @@ class Meter:
         self._clock = clock
         self._started = clock()
         self._next = self._started
+        self._told: tuple[float, int, str] | None = None
+        self._told_at = self._started
         self._bar: Progress | None = None
         self._log = not quiet and not sys.stderr.isatty()
         if not quiet and sys.stderr.isatty():
@@ -72,9 +77,17 @@ class Meter:
         note = f", {note}" if note else ""
         if self._bar:
             self._bar.update(self._task, completed=done, rate=f"{rate:,.0f} lines/s{note}")
-        elif self._log and now > self._started + 1:
+        elif self._log and now > self._started + 1 and self._has_news(now, (done, lines, note)):
             share = f", {100 * done / self._total:.0f}%" if self._total else ""
-            log.info("%s: %s lines%s, %s lines/s%s", self._verb, f"{lines:,}", share, f"{rate:,.0f}", note)
+            said = f"{lines:,} {plural(lines, 'line')}{share}, {rate:,.0f} lines/s{note}"
+            log.info("%s: %s", self._verb, said)
+
+    def _has_news(self, now: float, state: tuple[float, int, str]) -> bool:
+        """A service whose log repeats itself all night tells nothing: what is as before is said once a minute."""
+        if state == self._told and now < self._told_at + SAME_EVERY_SECONDS:
+            return False
+        self._told, self._told_at = state, now
+        return True
 
 
 def _bar(*, in_bytes: bool) -> "Progress":

@@ -15,6 +15,7 @@ from producer.live.urls import parse_places
 from schemas.settings import pass_through, secret
 from schemas.topics import dead_letters_of
 from terminal.command import FerryCommand, emit_json, environment, printable_json, required, say, settings_options
+from terminal.logs import plural
 from terminal.progress import Meter
 from terminal.signals import Interruption
 
@@ -48,7 +49,8 @@ def listen(urls: tuple[str, ...], **given: Any) -> int:
     else:
         say(_sentence(shown, None if given["dry_run"] else given["topic"]), err=given["dry_run"])
     if account.spooled:
-        say(f"{account.spooled:,} lines stay on the spool: run the same command again, and they are sent", err=True)
+        stay = "line stays" if account.spooled == 1 else "lines stay"
+        say(f"{account.spooled:,} {stay} on the spool: run the same command again to send what is there", err=True)
     lost = account.refused.total() + (0 if interruption else account.spooled)
     return interruption.exit_status or (1 if lost else 0)
 
@@ -78,7 +80,7 @@ def _shower(meter: Meter) -> Any:
         nonlocal last
         heard = account.heard.total()
         if heard != last or account.spooled_bytes:
-            meter.show(heard, heard, f", {account.spooled_bytes:,} bytes on the spool, {delay:.1f} s behind")
+            meter.show(heard, heard, f"{account.spooled_bytes:,} bytes on the spool, {delay:.1f} s behind")
         last = heard
 
     return show
@@ -97,7 +99,7 @@ def _shown(account: Account, urls: list[str], seconds: float) -> dict[str, Any]:
 
 
 def _sentence(shown: dict[str, Any], topic: str | None) -> str:
-    parts = [f"{shown['heard']:,} lines heard"]
+    parts = [f"{shown['heard']:,} {plural(shown['heard'], 'line')} heard"]
     parts.append(f"{shown['acknowledged']:,} acknowledged by {topic}" if topic else "nothing sent (--dry-run)")
     if shown["spooled"]:
         parts.append(f"{shown['spooled']:,} NOT acknowledged, on the spool")

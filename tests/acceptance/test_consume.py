@@ -311,7 +311,7 @@ def test_account_goes_to_stdout_and_neither_content_nor_password_to_stderr(
         done = ferry.run(*command, "--until-end", "-v", env={"CHATFERRY_DATABASE_PASSWORD": "hidden-word"})
     finally:
         query(mysql_url, f"DROP USER `{user}`")
-    assert done.out.startswith(b"2 messages: 1 rows, 0 repeats, 1 dead letters; ")
+    assert done.out.startswith(b"2 messages: 1 row, 0 repeats, 1 dead letter; ")
     for secret in ("private", "hidden-word"):
         assert secret not in done.err
     assert count_rows(place.database) == 1

@@ -397,7 +397,7 @@ def test_account_goes_to_stdout_and_no_message_content_to_stderr(
 ) -> None:
     log = write(tmp_path / "chat.jsonl", message(1, "a very private word"))
     done = ferry.run("produce", log, *place, "-v")
-    assert done.out.startswith(b"1 lines, 1 acknowledged")
+    assert done.out.startswith(b"1 line, 1 acknowledged")
     assert "private" not in done.err
     assert ferry.run("produce", log, *place, "--restart", "--json", "-v").json["lines"] == 1
 
