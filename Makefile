@@ -68,8 +68,8 @@ bench-full: $(VENV)/installed-dev  ## the same with 10 M lines and 10 GB: about 
 	$(BIN)/python -m benchmarks.install
 	$(BIN)/python -m benchmarks.bench --full
 
-servers: $(VENV)/installed-dev  ## start a local Apache Kafka and MariaDB to play with; Ctrl-C ends them
-	@./tests/prepare
+servers: $(VENV)/installed  ## start a local Apache Kafka and MariaDB to play with; Ctrl-C ends them
+	@./tests/prepare servers
 	$(BIN)/python -m tests.services
 
 lock: $(VENV)/installed-dev  ## write the lock files anew, with hashes
