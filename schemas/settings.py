@@ -96,7 +96,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("restart", "Start at the beginning, whatever the checkpoint says.", False, bool),
         Setting(
             "speed",
-            "Replay at N times the speed of the timestamps, the files merged by time.",
+            "Replay at N times the speed of the lines' timestamps, the files merged by time.",
             kind=float,
             minimum=1e-6,
             metavar="N",
@@ -114,7 +114,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("rounds", "So many times, then end; implies --loop.", kind=int, minimum=1, metavar="N"),
         Setting(
             "format",
-            "What the files are: JSON lines, or the export of a chat system. auto: seen from their first bytes.",
+            "What the files are: JSON lines, or the export of a chat system. auto: seen from what is in them.",
             "auto",
             choices=("auto", "jsonl", *EXPORT_FORMATS),
         ),
@@ -131,13 +131,15 @@ SETTINGS: dict[str, Setting] = {
         # the listeners
         Setting(
             "as",
-            "What the network is called in site_id; where several URLs are listened to, URL=NAME for each.",
+            "What the network is called in site_id; for listen also URL=NAME, where there are several URLs.",
             metavar="[URL=]NAME",
             many=True,
         ),
         Setting(
             "secret_file",
-            "File that holds a URL's password or token; may be repeated. Or set its CHATFERRY_ variable.",
+            "File that holds a URL's password or token; may be repeated. Or set its variable: CHATFERRY_IRC_PASSWORD, "
+            "CHATFERRY_XMPP_PASSWORD, CHATFERRY_MATRIX_PASSWORD, CHATFERRY_MATRIX_TOKEN, CHATFERRY_HTTP_TOKEN, ... "
+            "(docs/live.md, Secrets).",
             metavar="URL=PATH",
             many=True,
         ),
@@ -148,7 +150,12 @@ SETTINGS: dict[str, Setting] = {
             int,
             minimum=1024,
         ),
-        Setting("dry_run", "Print the lines that would be sent, and send nothing; needs no broker.", False, bool),
+        Setting(
+            "dry_run",
+            "Print the lines that would be sent, and send nothing; needs no broker. listen joins all the same.",
+            False,
+            bool,
+        ),
         # the consumer
         Setting("group", "The consumer group.", DEFAULT_GROUP),
         Setting(
@@ -288,5 +295,9 @@ def secret(variable: str, file: Path | None, environment: Mapping[str, str]) -> 
         return environment.get(variable)
     try:
         return file.read_text("utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageProblem(f"Cannot read the password file {file}: {error}") from None
+    except OSError as error:
+        raise UsageProblem(
+            f"Cannot read the password file {file}: {error.strerror}", "Check the path and its permissions"
+        ) from None
+    except UnicodeDecodeError:
+        raise UsageProblem(f"Cannot read the password file {file}: it is no UTF-8", "Write it anew") from None

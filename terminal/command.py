@@ -176,7 +176,7 @@ def _common() -> list[Callable[[F], F]]:
         ),
         click.option("--json", is_flag=True, help="Print one JSON object to stdout, and nothing else."),
         click.option("-q", "--quiet", is_flag=True, help="Only warnings and the account."),
-        click.option("-v", "--verbose", is_flag=True, help="Say more; with content of no message."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more (never what people wrote)."),
     ]
 
 

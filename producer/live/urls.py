@@ -11,10 +11,13 @@ from schemas.errors import UsageProblem
 
 STANDARD_INPUT = "-"
 
-FORMS = (
-    "irc[s]://[nick@]host[:port]/%23channel[,%23other], xmpp://user@domain[:port]/room@conference.domain, "
-    "matrix+http[s]://user@host[:port]/!room:domain, http://host:port, or - for standard input"
-)
+FORM_OF = {
+    "irc": "irc[s]://[nick@]host[:port]/%23channel[,%23other]",
+    "xmpp": "xmpp://user@domain[:port]/room@conference.domain",
+    "matrix+http": "matrix+http[s]://user@host[:port]/!room:domain",
+    "http": "http://host:port",
+}
+FORMS = f"{', '.join(FORM_OF.values())}, or - for standard input"
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def parse_place(url: str) -> Place:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise UsageProblem(f"{_shown(url)}: {error}", f"It may be {FORMS}") from None
+        raise UsageProblem(f"{_shown(url)}: {error}", _forms(url)) from None
     if parts.password is not None:
         raise UsageProblem(
             f"{_shown(url)}: a password in a URL is seen by everybody who lists processes",
@@ -120,11 +123,12 @@ def parse_place(url: str) -> Place:
         "http": _web,
     }
     if parts.scheme not in makers:
-        raise UsageProblem(f"{url}: not a URL that can be listened to", f"It may be {FORMS}")
+        raise UsageProblem(f"{url}: not a URL that can be listened to", _forms(url))
     if not parts.hostname:
         raise _wrong(url, "names no host")
     if parts.fragment or parts.query:
-        raise _wrong(url, "# and ? stand for themselves as %23 and %3F")
+        mended = url.replace("#", "%23").replace("?", "%3F")
+        raise UsageProblem(f"{url}: # is written %23 here, and ? is written %3F", f"Write {mended}")
     return makers[parts.scheme](url, parts, port)
 
 
@@ -185,7 +189,14 @@ def _user(parts: SplitResult) -> str | None:
 
 
 def _wrong(url: str, what: str) -> UsageProblem:
-    return UsageProblem(f"{url}: {what}", f"It may be {FORMS}")
+    return UsageProblem(f"{url}: {what}", _forms(url))
+
+
+def _forms(url: str) -> str:
+    """How a URL of this scheme is written; of none of ours, all of them."""
+    scheme = url.partition("://")[0].lower()
+    own = FORM_OF.get(scheme) or (FORM_OF.get(scheme.removesuffix("s")) if scheme != "https" else None)
+    return f"It is written {own}" if own else f"It may be {FORMS}"
 
 
 def _shown(url: str) -> str:

@@ -137,3 +137,24 @@ def test_what_was_heard_and_never_found_room_is_counted_when_it_is_left(monkeypa
 
     asyncio.run(work())
     assert account.refused == {"irc": 1}
+
+
+def test_port_without_tls_is_told_with_the_scheme_for_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(irc, "DIAL_SECONDS", 0.2)
+
+    async def silence(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio, "open_connection", silence)
+
+    async def work() -> None:
+        heard = listener("ircs://h.example:6667/%23a")
+        for _ in range(2):
+            with pytest.raises(ConnectionLost, match=r"No connection with TLS within .* irc:// for those without"):
+                await heard._dial()
+
+    asyncio.run(work())
+    assert caplog.text.count(": connecting") == 1

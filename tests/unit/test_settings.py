@@ -231,7 +231,7 @@ def test_password_comes_from_its_variable() -> None:
 
 
 def test_password_file_that_cannot_be_read_is_a_usage_problem(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem, match="No such file"):
+    with pytest.raises(UsageProblem, match=r"/missing: No such file or directory\. Check the path"):
         secret("CHATFERRY_X", tmp_path / "missing", {"CHATFERRY_X": SECRET})
     (tmp_path / "latin").write_bytes(b"caf\xe9")
     with pytest.raises(UsageProblem, match="Cannot read the password file") as caught:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import ssl
 import time
 
@@ -22,6 +23,10 @@ TICK_SECONDS = 1.0
 GOODBYE_SECONDS = 3.0
 READ_BYTES = 64 << 10
 
+TLS_ADVICE = " (ircs:// is for ports with TLS, usually 6697, and irc:// for those without, 6667)"
+
+log = logging.getLogger(__name__)
+
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -39,6 +44,7 @@ class IrcListener:
         self._memory = memory
         self._past = Past(Backlog(memory.value))
         self._remembered = self._past.history.value
+        self._dialed = False
         _check(place, self._password)
 
     @property
@@ -65,6 +71,9 @@ class IrcListener:
 
     async def _dial(self) -> Streams:
         place = self._place
+        if not self._dialed:
+            log.info("%s: connecting", place.url)
+        self._dialed = True
         context = ssl.create_default_context() if place.tls else None
         try:
             async with asyncio.timeout(DIAL_SECONDS):
@@ -77,7 +86,8 @@ class IrcListener:
         except UnicodeError:
             raise UsageProblem(f"{place.url}: not a host's name", "Write it as DNS has it") from None
         except TimeoutError:
-            raise ConnectionLost(f"No connection within {DIAL_SECONDS:.0f} s") from None
+            what, advice = ("No connection with TLS", TLS_ADVICE) if place.tls else ("No connection", "")
+            raise ConnectionLost(f"{what} within {DIAL_SECONDS:.0f} s{advice}") from None
         except OSError as error:
             raise ConnectionLost(f"No connection: {error.strerror or error}") from None
 
