@@ -148,7 +148,8 @@ def test_millions_of_tiny_lines_out_of_kilobytes_are_accounted_for_in_constant_m
     ferry: Ferry, sqlite_url: str, tmp_path: Path, blocks: int
 ) -> None:
     log = many_lines(tmp_path / "lines.gz", blocks)
-    run = ferry.start("load", log, "--database", sqlite_url, "--dead-letter-run", "0", "--json")
+    run = ferry.start("load", log, "--database", sqlite_url, "--dead-letter-run", "0", "--dead-letter-ratio", "1",
+                      "--json")  # fmt: skip
     account = within_limits(run, seconds=250).json
     assert (account["dead_letters"], account["blank"], account["missing"]) == (200 * blocks, blocks << 20, 0)
 
