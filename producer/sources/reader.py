@@ -61,7 +61,7 @@ class Reader:
 
         Raises `Stop` where the disk fails, or compressed data that is not followed is damaged.
         """
-        if self._follow and self._was_truncated():
+        if self._follow and self._given == len(self._ahead) and self._was_truncated():
             return None
         while data := self._next():
             self.position += len(data)
@@ -141,7 +141,6 @@ class Reader:
         self.generation += 1
         self.position = 0
         self.head_before, self._head = self._head, b""
-        self._ahead, self._given = b"", 0
         self._cutter = LineCutter(self.limit)
         self.source.skip_to(0)
         return True

@@ -46,3 +46,15 @@ def test_it_goes_on_from_the_end_of_any_line(tmp_path: Path, end: int) -> None:
     found = [block for block, _ in blocks(path, 7, by_line=True)]
     rest = [block for block, _ in blocks(path, 7, by_line=True, start=found[end].end)]
     assert rest == found[end + 1 :]
+
+
+def test_what_was_read_of_a_followed_file_is_given_out_though_it_was_truncated(tmp_path: Path) -> None:
+    path = tmp_path / "chat.log"
+    path.write_bytes(b"one\ntwo\nthree\n")
+    source = open_source(str(path), lambda: False)
+    reader = Reader(source, limit=LIMIT, follow=True, by_line=True)
+    found = [reader.next_block()]
+    path.write_bytes(b"new\n")
+    found += [reader.next_block() for _ in range(4)]
+    source.close()
+    assert [block and block.lines for block in found] == [[b"one"], [b"two"], [b"three"], None, [b"new"]]
