@@ -195,7 +195,7 @@ class Pace:
     def _tell_long_wait(self, seconds: float) -> None:
         if self._schedule:
             moment = datetime.fromtimestamp(math.floor(self._schedule.latest), UTC).isoformat()
-            log.info("The next line, of %s, is due in %.0f s; --from and --until leave lines out", moment, seconds)
+            log.info("The next line, of %s, is due in %s; --from and --until leave lines out", moment, _told(seconds))
 
     def _sent(self, dues: list[float]) -> None:
         """Lines that were due then were handed over."""
@@ -204,3 +204,11 @@ class Pace:
 
 def _no_moment(_line: bytes) -> None:
     return None
+
+
+def _told(seconds: float) -> str:
+    """A long time, in the largest unit of which there are two."""
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -293,12 +293,21 @@ def test_begun_anew_the_first_line_is_due_at_once() -> None:
     assert sent(timed, time, [line(0), line(2)]) == [(2, 1), (4, 1)]
 
 
-def test_a_long_wait_is_told_once_with_its_moment(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("speed", "left"),
+    [
+        (2.4e7, "100 s"),
+        (1e6, "40 minutes"),
+        (1e5, "7 hours"),
+        (1, "27,806 days"),
+    ],
+)
+def test_a_long_wait_is_told_once_with_its_moment(caplog: pytest.LogCaptureFixture, speed: float, left: str) -> None:
     caplog.set_level("INFO")
-    time = Time()
-    sent(pace(time, speed=1e6), time, [line(1_700_000_000), line(4_102_444_800)])  # the first day of 2100, by mistake?
+    time = Time(allowed_waits=2)
+    sent(pace(time, speed=speed), time, [line(1_700_000_000), line(4_102_444_800)])  # the year 2100, by mistake?
     (told,) = caplog.messages
-    assert told.startswith("The next line, of 2100-01-01T00:00:00+00:00, is due in 2402 s")
+    assert told.startswith(f"The next line, of 2100-01-01T00:00:00+00:00, is due in {left}; ")
 
 
 # --- the window ---------------------------------------------------------------------------------------------
