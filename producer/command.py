@@ -22,7 +22,7 @@ from producer.moments import Window, parse_moment
 from producer.pacing import Pace
 from producer.shipment import Manner
 from producer.sources.streams import STANDARD_INPUT
-from producer.telling import account, note, say_how_to_resume, sentence
+from producer.telling import account, note, say_how_to_resume, sentence, warn_where_nothing_was_paced
 from schemas.errors import UsageProblem
 from schemas.settings import pass_through, secret
 from schemas.topics import dead_letters_of
@@ -75,6 +75,7 @@ def produce(files: tuple[str, ...], **given: Any) -> int:
         manner.scribe = scribe if given["speed"] is not None else None
         left = _run(delivery, manner, files, given, controls)
     said = account(delivery, manner, left, time.monotonic() - started)
+    warn_where_nothing_was_paced(said, manner)
     if given["json"]:
         emit_json(said)
     else:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from producer.drift import Drift
 from producer.moments import moment_of
-from producer.schedule import Schedule
+from producer.schedule import NO_MOMENT, Schedule
 from producer.stalls import Stalls
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class Pace:
         self._paused = paused
         self._clock = clock
         self._next_by_rate = clock()
+        self._had_moments = False  # before it began anew
         self._early = 0.0 if self._schedule else AHEAD_SECONDS
         self._grain = GRAIN_SECONDS if self._schedule else 0.0
         self._rate_slack = RATE_SLACK_SECONDS if self._schedule else AHEAD_SECONDS
@@ -94,9 +95,15 @@ class Pace:
         """Whether lines go by their timestamps."""
         return self._schedule is not None
 
+    @property
+    def timeless(self) -> bool:
+        """Whether lines should go by their timestamps, and none had one."""
+        return self._schedule is not None and self._schedule.latest == NO_MOMENT and not self._had_moments
+
     def begin(self) -> None:
         """Count anew from the next line: the same log begins again."""
         if self._schedule:
+            self._had_moments = not self.timeless
             self._schedule.begin()
 
     def groups(self, lines: list[bytes]) -> Iterator[list[bytes]]:

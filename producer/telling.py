@@ -1,5 +1,6 @@
 """What a run of `produce` says of itself: while it goes on, at its end, and of how to go on after it."""
 
+import logging
 from typing import Any
 
 from producer.controls import Controls
@@ -8,6 +9,8 @@ from producer.dispatch import Dispatch
 from producer.shipment import Manner
 from terminal.command import say
 from terminal.logs import plural
+
+log = logging.getLogger(__name__)
 
 FILES_TO_NAME = 20
 """Of more files than these it is said all at once how to resume."""
@@ -44,6 +47,12 @@ def account(delivery: Delivery, manner: Manner, left: int, seconds: float) -> di
         "seconds": round(seconds, 3),
         "lines_per_second": round(totals.lines / seconds) if seconds else 0,
     }
+
+
+def warn_where_nothing_was_paced(account: dict[str, Any], manner: Manner) -> None:
+    """Say that a speed did nothing: lines went, and none of them had a timestamp."""
+    if account["acknowledged"] and manner.pace.timeless:
+        log.warning("No line had a timestamp: --speed did nothing, and all went at once (--rate is a limit of its own)")
 
 
 def sentence(account: dict[str, Any], topic: str) -> str:

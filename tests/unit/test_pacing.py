@@ -8,6 +8,8 @@ import pytest
 
 from producer.moments import FUTURE_SECONDS, Window, create_time, moment_of, parse_moment
 from producer.pacing import AHEAD_SECONDS, GRAIN_SECONDS, GROUP_BYTES, LOOK_SECONDS, Pace
+from producer.shipment import Manner
+from producer.telling import warn_where_nothing_was_paced
 from schemas.errors import UsageProblem
 
 
@@ -308,6 +310,33 @@ def test_a_long_wait_is_told_once_with_its_moment(caplog: pytest.LogCaptureFixtu
     sent(pace(time, speed=speed), time, [line(1_700_000_000), line(4_102_444_800)])  # the year 2100, by mistake?
     (told,) = caplog.messages
     assert told.startswith(f"The next line, of 2100-01-01T00:00:00+00:00, is due in {left}; ")
+
+
+@pytest.mark.parametrize(
+    ("speed", "lines", "acknowledged", "said"),
+    [
+        (10, [line(), b"not json"], 2, True),
+        (10, [line(), line(5)], 2, False),
+        (10, [], 0, False),
+        (None, [line()], 1, False),
+    ],
+)
+def test_a_speed_that_met_no_timestamp_is_told(
+    caplog: pytest.LogCaptureFixture, speed: float | None, lines: list[bytes], acknowledged: int, said: bool
+) -> None:
+    time = Time()
+    manner = Manner(pace(time, speed=speed))
+    sent(manner.pace, time, lines)
+    warn_where_nothing_was_paced({"acknowledged": acknowledged}, manner)
+    assert ("No line had a timestamp" in caplog.text) == said
+
+
+def test_a_round_that_just_began_does_not_hide_the_timestamps_before_it() -> None:
+    time = Time()
+    timed = pace(time, speed=10)
+    sent(timed, time, [line(5)])
+    timed.begin()
+    assert not timed.timeless
 
 
 # --- the window ---------------------------------------------------------------------------------------------
