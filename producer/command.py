@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from producer.checkpoint import default_folder
 from producer.client import producer_settings
@@ -50,6 +51,7 @@ def produce(files: tuple[str, ...], **given: Any) -> int:
     acknowledged. With --follow a FILE may be a folder or a quoted glob, and it may come later. SIGUSR1 pauses a run and
     lets it go on, and so do the space bar and p on a terminal.
     """
+    _refuse_what_needs_speed(given)
     controls = Controls(keyboard=STANDARD_INPUT not in files)
     how = _conversion(given)
     window = _window(given)
@@ -95,6 +97,13 @@ def _conversion(given: dict[str, Any]) -> Conversion:
     if given["follow"] and given["dry_run"]:
         raise UsageProblem("--dry-run looks at what is there, --follow at what is to come", "Leave one of them out")
     return how
+
+
+def _refuse_what_needs_speed(given: dict[str, Any]) -> None:
+    """A default, from wherever it comes, may stand in a script or the environment; what was typed means something."""
+    typed = click.get_current_context().get_parameter_source("catch_up") is ParameterSource.COMMANDLINE
+    if typed and not given["catch_up"] and given["speed"] is None:
+        raise UsageProblem("--no-catch-up is about the schedule that --speed keeps", "Add --speed, or leave it out")
 
 
 def _window(given: dict[str, Any]) -> Window | None:

@@ -235,6 +235,25 @@ def test_setting_that_is_on_can_be_turned_off(arguments: list[str], variables: d
 # --- start-up -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variables", "refused"),
+    [
+        (["--no-catch-up"], {}, True),
+        (["--no-catch-up", "--speed", "2"], {}, False),
+        (["--catch-up"], {}, False),
+        ([], {"CHATFERRY_CATCH_UP": "0"}, False),
+    ],
+)
+def test_no_catch_up_without_a_speed_is_a_usage_problem_where_it_was_typed(
+    tmp_path: Path, arguments: list[str], variables: dict[str, str], refused: bool
+) -> None:
+    log = tmp_path / "a.jsonl"
+    log.write_bytes(b"{}\n")
+    result = run("produce", str(log), "--dry-run", *arguments, **variables)
+    assert result.exit_code == (2 if refused else 0)
+    assert ("--no-catch-up" in result.output) == refused
+
+
 def test_help_is_shown_without_importing_kafka_or_sqlalchemy() -> None:
     code = (
         "import sys; import ops.cli; "
