@@ -72,6 +72,12 @@ class Generation:
         return self.shipment.ledger.settled
 
     @property
+    def unread(self) -> bool:
+        """Whether there may be something in it that was not read yet."""
+        packed = self.shipment.reader.source.compression is not None
+        return packed or self.size > self.shipment.reader.position
+
+    @property
     def read_so_far(self) -> bool:
         """Whether it is read up to where it ended when its successor was found (or where it ends now)."""
         return self.ends_at is not None and self.shipment.reader.position >= min(self.ends_at, self.size)

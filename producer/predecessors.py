@@ -69,6 +69,8 @@ class Predecessors:
         if generation is None:  # renamed or compressed meanwhile: it is looked for again
             self._legs.clear()
             self.look_again()
+        elif generation.unread:
+            log.info("%s: %s is sent first", printable_path(self._path), printable_path(leg.path))
         return generation
 
     def look_for(self, identity: Identity | None, now: float) -> bool:
@@ -86,8 +88,6 @@ class Predecessors:
         self._undecided_since = None
         self.settle_for(identity)
         self._loud = True
-        for leg in self._legs:
-            log.info("%s: %s is sent first", printable_path(self._path), printable_path(leg.path))
         return True
 
     def _tell_undecided(self, young: Undecided, now: float) -> None:
@@ -107,7 +107,7 @@ class Predecessors:
         """
         if grown and self._history is not None and self._history.goes_on(self._path, grown):
             self.settle_for(grown)
-        else:
+        elif generation.unread:
             self._loud = False
             self.look_again()
 

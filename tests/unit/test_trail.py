@@ -315,6 +315,24 @@ def sent_once(log: Path, start: Callable[..., Run], *numbers: int) -> None:
     run.end()
 
 
+def test_only_what_is_not_sent_yet_is_told_to_be_sent_first(
+    log: Path, start: Callable[..., Run], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    sent_once(log, start, 1)
+    rotated(log)
+    append(log, 2)
+    run = start(log)
+    assert run.settle() == lines(2)
+    assert "is sent first" not in caplog.text
+    run.end()
+    append(log, 3)
+    rotated(log)
+    append(log, 4)
+    assert start(log).settle() == lines(3, 4)
+    assert caplog.text.count("is sent first") == 1
+
+
 @pytest.mark.parametrize("kind", ["", *COMPRESS])
 def test_rotated_twice_while_nobody_ran_all_is_sent_in_order(log: Path, start: Callable[..., Run], kind: str) -> None:
     sent_once(log, start, 1)
