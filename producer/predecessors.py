@@ -107,7 +107,7 @@ class Predecessors:
         """
         if grown and self._history is not None and self._history.goes_on(self._path, grown):
             self.settle_for(grown)
-        elif generation.unread:
+        else:
             self._loud = False
             self.look_again()
 

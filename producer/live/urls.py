@@ -1,6 +1,7 @@
 """What `listen` is pointed at: URLs as a person types them, as typed places. Pure."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -87,6 +88,9 @@ class InputPlace(_Place):
 
 Place: TypeAlias = IrcPlace | XmppPlace | MatrixPlace | WebPlace | InputPlace
 
+_BEFORE_AT = re.compile(r"((?://|^\w+:(?!//)|^)[^/:@]*):(?!//).*@")
+_VALUE = re.compile(r"=[^&=]+")
+
 
 def parse_places(urls: Iterable[str], names: Iterable[str] = ()) -> list[Place]:
     """The places of these URLs, each once; `names` are `--as`: NAME for all, or URL=NAME.
@@ -108,10 +112,10 @@ def parse_place(url: str) -> Place:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise UsageProblem(f"{_shown(url)}: {error}", _forms(url)) from None
+        raise UsageProblem(f"{shown(url)}: {error}", _forms(url)) from None
     if parts.password is not None:
         raise UsageProblem(
-            f"{_shown(url)}: a password in a URL is seen by everybody who lists processes",
+            f"{shown(url)}: a password in a URL is seen by everybody who lists processes",
             "Leave it out, and give --secret-file URL=PATH",
         )
     makers: dict[str, Callable[[str, SplitResult, int | None], Place]] = {
@@ -123,12 +127,12 @@ def parse_place(url: str) -> Place:
         "http": _web,
     }
     if parts.scheme not in makers:
-        raise UsageProblem(f"{url}: not a URL that can be listened to", _forms(url))
+        raise UsageProblem(f"{shown(url)}: not a URL that can be listened to", _forms(url))
     if not parts.hostname:
         raise _wrong(url, "names no host")
     if parts.fragment or parts.query:
-        mended = url.replace("#", "%23").replace("?", "%3F")
-        raise UsageProblem(f"{url}: # is written %23 here, and ? is written %3F", f"Write {mended}")
+        mended = shown(url).replace("#", "%23").replace("?", "%3F")
+        raise UsageProblem(f"{shown(url)}: # is written %23 here, and ? is written %3F", f"Write {mended}")
     return makers[parts.scheme](url, parts, port)
 
 
@@ -189,7 +193,7 @@ def _user(parts: SplitResult) -> str | None:
 
 
 def _wrong(url: str, what: str) -> UsageProblem:
-    return UsageProblem(f"{url}: {what}", _forms(url))
+    return UsageProblem(f"{shown(url)}: {what}", _forms(url))
 
 
 def _forms(url: str) -> str:
@@ -199,11 +203,10 @@ def _forms(url: str) -> str:
     return f"It is written {own}" if own else f"It may be {FORMS}"
 
 
-def _shown(url: str) -> str:
-    """The URL without what stands between the first `:` behind its scheme and the last `@`."""
-    scheme, mark, rest = url.partition("://")
-    user, at, host = rest.rpartition("@")
-    return f"{scheme}{mark}{user.split(':')[0]}:***@{host}" if at and ":" in user else url
+def shown(url: str) -> str:
+    """A URL as it may be told: a password that somebody put into it, before the `@` or as a `name=value`, is masked."""
+    told = _BEFORE_AT.sub(r"\1:***@", url)
+    return _VALUE.sub("=***", told)
 
 
 def _named(place: Place, name: str) -> Place:
@@ -228,10 +231,12 @@ def split_pair(flag: str, given: str, urls: list[str]) -> tuple[str, str]:
     for beginning, value in splits(given):
         fitting = [url for url in urls if url == beginning] or [url for url in urls if url.startswith(beginning)]
         if len(fitting) > 1:
-            raise UsageProblem(f"{flag} {beginning}=...: {len(fitting)} of the URLs begin so", "Write more of it")
+            raise UsageProblem(
+                f"{flag} {shown(beginning)}=...: {len(fitting)} of the URLs begin so", "Write more of it"
+            )
         if fitting and value:
             return fitting[0], value
-    raise UsageProblem(f"{flag} {given.partition('=')[0]}=...: none of the URLs begins so", "Give URL=VALUE")
+    raise UsageProblem(f"{flag} {shown(given.partition('=')[0])}=...: none of the URLs begins so", "Give URL=VALUE")
 
 
 def splits(given: str) -> Iterator[tuple[str, str]]:

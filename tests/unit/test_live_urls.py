@@ -15,6 +15,8 @@ from producer.live.urls import (
     XmppPlace,
     parse_place,
     parse_places,
+    shown,
+    split_pair,
 )
 from schemas.errors import UsageProblem
 from schemas.message import parse
@@ -83,12 +85,23 @@ def test_url_that_cannot_be_listened_to_is_a_usage_problem(url: str, said: str) 
         "http://:hunter2@127.0.0.1:80",
         "matrix+https://ann:hun@ter2@chat.example/!x",
         "irc://ann:hunter2@chat.example:x/%23a",
+        "irc:ann:hunter2@chat.example",
+        "irc://ann@chat.example/%23a?password=hunter2",
+        "http://127.0.0.1:80/?token=hunter2&more=hunter2",
     ],
 )
 def test_password_in_a_url_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(UsageProblem) as caught:
         parse_place(url)
     assert "ter2" not in str(caught.value)
+
+
+def test_names_stand_in_what_is_told_of_a_url() -> None:
+    assert shown("irc://ann@chat.example:6667/%23a") == "irc://ann@chat.example:6667/%23a"
+    assert shown("xmpp://ann:pw@chat.example:5222/room@x") == "xmpp://ann:***@x"
+    with pytest.raises(UsageProblem, match=r"http://u:\*\*\*@127.0.0.1:80=\.\.\.: none") as caught:
+        split_pair("--secret-file", "http://u:hunter2@127.0.0.1:80=file", ["http://127.0.0.1:80"])
+    assert "hunter2" not in str(caught.value)
 
 
 URLS = ["irc://a.example/%23x", "irc://b.example/%23x", "http://127.0.0.1:80"]
