@@ -82,11 +82,10 @@ class Site:
                        "--state", str(self.folder / name))  # fmt: skip
         return name
 
-    def rows(self, url: str) -> int:
-        """How many rows a database's table has."""
-        return int(
-            self.maria.execute("SELECT COUNT(*) FROM chat_messages", url.rpartition("/")[2].partition("?")[0])[0][0]
-        )
+    def rows(self, url: str, where: str = "TRUE") -> int:
+        """How many rows a database's table has, of those for which `where` holds."""
+        query = f"SELECT COUNT(*) FROM chat_messages WHERE {where}"
+        return int(self.maria.execute(query, url.rpartition("/")[2].partition("?")[0])[0][0])
 
     def ferry(self, *arguments: str) -> dict[str, Any]:
         """Run a chatferry command; its JSON object."""

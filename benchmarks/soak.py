@@ -162,8 +162,7 @@ class Soak:
             self._points.setdefault(name, []).append((seconds, look(psutil.Process(pid))))
 
     def _messages(self, site: str) -> int:
-        query = f"SELECT COUNT(*) FROM chat_messages WHERE site_id = '{site}' AND type = 'message'"
-        return int(self._site.maria.execute(query, self._url.rpartition("/")[2].partition("?")[0])[0][0])
+        return self._site.rows(self._url, f"site_id = '{site}' AND type = 'message'")
 
 
 def _wait_until_listening(log: Path, count: int) -> None:

@@ -26,7 +26,7 @@ from schemas.reports import WorkerOrder
 from schemas.settings import pass_through, secret
 from schemas.topics import dead_letters_of
 from terminal.command import FerryCommand, emit_json, environment, required, say, settings_options
-from terminal.logs import plural
+from terminal.logs import counted
 from terminal.signals import Interruption
 
 log = logging.getLogger(__name__)
@@ -190,5 +190,4 @@ def sentence(account: dict[str, Any]) -> str:
 
 
 def _many(account: dict[str, Any], thing: str) -> str:
-    count = account[f"{thing}s"]
-    return f"{count:,} {plural(count, thing.replace('_', ' '))}"
+    return counted(account[f"{thing}s"], thing.replace("_", " "))

@@ -18,7 +18,7 @@ from schemas.errors import BadLine, Stop
 from schemas.message import parse, parse_lines
 from schemas.topics import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, RECORD_OVERHEAD
 from terminal.command import emit_json, say
-from terminal.logs import plural, printable
+from terminal.logs import counted, printable
 from terminal.signals import Interruption
 
 log = logging.getLogger(__name__)
@@ -128,8 +128,10 @@ def _print(lines: list[bytes]) -> None:
 
 
 def _sentence(findings: Findings) -> str:
-    whole = f"{findings.lines:,} {plural(findings.lines, 'line')}"
-    parts = [f"{findings.messages:,} of {whole} would be sent", f"{findings.bad:,} of them bad"]
+    parts = [
+        f"{findings.messages:,} of {counted(findings.lines, 'line')} would be sent",
+        f"{findings.bad:,} of them bad",
+    ]
     if findings.blank:
         parts.append(f"{findings.blank:,} blank")
     if findings.oversize:

@@ -47,9 +47,10 @@ class Logbook:
             found = [file.stem for file in self._folder.iterdir() if file.suffix == ".json"]
         except OSError:  # the folder is made with the first checkpoint
             found = []
-        self._entries = {key: entry for key in found if (entry := self._entry(key))}
+        self._entries = {key: entry for key in found if (entry := self.read(key))}
 
-    def _entry(self, key: str) -> Entry | None:
+    def read(self, key: str) -> Entry | None:
+        """The checkpoint with this key as it is now, without a look at the others."""
         path = self._path(key)
         try:
             saved_ns = path.lstat().st_mtime_ns
@@ -65,10 +66,6 @@ class Logbook:
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.json"
-
-    def read(self, key: str) -> Entry | None:
-        """The checkpoint with this key as it is now, without a look at the others."""
-        return self._entry(key)
 
     def get(self, key: str) -> Entry | None:
         """The checkpoint with this key, as of the last `refresh`."""

@@ -76,7 +76,7 @@ class Conductor:
 
     def _hand_over(self, group: list[Cue]) -> None:
         """All at once and in their order, whatever files they are of."""
-        joint = Joint({cue.load.pending: None for cue in group})
+        joint = Joint(cue.load.pending for cue in group)
         self._publisher.publish([cue.line for cue in group], joint)
         joint.acknowledged()
         for cue in group:

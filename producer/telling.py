@@ -8,7 +8,7 @@ from producer.delivery import Delivery
 from producer.dispatch import Dispatch
 from producer.shipment import Manner
 from terminal.command import say
-from terminal.logs import plural
+from terminal.logs import counted
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def warn_where_nothing_was_paced(account: dict[str, Any], manner: Manner) -> Non
 def sentence(account: dict[str, Any], topic: str) -> str:
     """The account for a person."""
     parts = [
-        f"{account['lines']:,} {plural(account['lines'], 'line')}",
+        counted(account["lines"], "line"),
         f"{account['acknowledged']:,} acknowledged by {topic}",
         f"{account['blank']:,} blank",
     ]

@@ -46,6 +46,11 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else _escape(c)[0].decode() for c in text)
 
 
+def counted(count: int, thing: str) -> str:
+    """So many of them: `1 line`, `2,000 lines`."""
+    return f"{count:,} {plural(count, thing)}"
+
+
 def plural(count: int, thing: str) -> str:
     """The word for so many of them: `1 line`, `2 lines`."""
     return thing if count == 1 else f"{thing}s"

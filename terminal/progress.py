@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from terminal.logs import plural
+from terminal.logs import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -79,7 +79,7 @@ class Meter:
             self._bar.update(self._task, completed=done, rate=f"{rate:,.0f} lines/s{note}")
         elif self._log and now > self._started + 1 and self._has_news(now, (done, lines, note)):
             share = f", {100 * done / self._total:.0f}%" if self._total else ""
-            said = f"{lines:,} {plural(lines, 'line')}{share}, {rate:,.0f} lines/s{note}"
+            said = f"{counted(lines, 'line')}{share}, {rate:,.0f} lines/s{note}"
             log.info("%s: %s", self._verb, said)
 
     def _has_news(self, now: float, state: tuple[float, int, str]) -> bool:

@@ -9,7 +9,7 @@ from producer.exports.bundle import Bundle, Part, folder_of
 from producer.exports.conversion import Conversion, Day, Kind, Time, as_it_is, line, local
 from producer.exports.text import Ids, Piece, lines, stem
 from schemas.errors import Stop, UsageProblem
-from terminal.logs import plural
+from terminal.logs import counted
 
 NETWORK = "whatsapp"
 ENDINGS = (".txt",)
@@ -74,7 +74,7 @@ def _order_of(bundle: Bundle, name: str) -> str:
         raise Stop(f"{bundle.name}: no line begins with a date as WhatsApp writes them", "Is it a chat's export?")
     if len(votes) == 1:
         return next(iter(votes))
-    why = "tell different things about" if votes else f"of {heads:,} {plural(heads, 'message')} do not tell"
+    why = "tell different things about" if votes else f"of {counted(heads, 'message')} do not tell"
     raise UsageProblem(
         f"{bundle.name}: the dates {why} which number is the day and which the month",
         "Say it with --date-order: dmy for 31/12/2024, mdy for 12/31/2024, ymd for 2024/12/31",

@@ -15,7 +15,7 @@ from producer.live.urls import parse_places
 from schemas.settings import pass_through, secret
 from schemas.topics import dead_letters_of
 from terminal.command import FerryCommand, emit_json, environment, printable_json, required, say, settings_options
-from terminal.logs import plural
+from terminal.logs import counted
 from terminal.progress import Meter
 from terminal.signals import Interruption
 
@@ -99,7 +99,7 @@ def _shown(account: Account, urls: list[str], seconds: float) -> dict[str, Any]:
 
 
 def _sentence(shown: dict[str, Any], topic: str | None) -> str:
-    parts = [f"{shown['heard']:,} {plural(shown['heard'], 'line')} heard"]
+    parts = [f"{counted(shown['heard'], 'line')} heard"]
     parts.append(f"{shown['acknowledged']:,} acknowledged by {topic}" if topic else "nothing sent (--dry-run)")
     if shown["spooled"]:
         parts.append(f"{shown['spooled']:,} NOT acknowledged, on the spool")

@@ -1,8 +1,14 @@
-"""What came a moment ago, so that it is not taken twice. Pure."""
+"""What came a moment ago, so that it is not taken twice."""
 
 from collections import OrderedDict
 
+from producer.live.heard import Heard
+from producer.live.listener import Ear
+
 KEPT = 4096
+
+RECENT = 1000
+"""So many of the last ids are known where what is said is heard, and then found in an archive."""
 
 
 class Seen:
@@ -23,3 +29,18 @@ class Seen:
         if len(self._times) > self._kept:
             self._times.popitem(last=False)
         return times
+
+
+class Once:
+    """Puts messages on the spool, each that was not put there a moment ago."""
+
+    def __init__(self, ear: Ear) -> None:
+        self._ear = ear
+        self._recent = Seen(RECENT)
+
+    async def take(self, heard: Heard | None) -> None:
+        """Take it, where it is one. What the spool's disk did not take counts as not taken."""
+        if heard is None or not heard.id or heard.id in self._recent:
+            return
+        await self._ear.take(heard)
+        self._recent.count(heard.id)

@@ -161,7 +161,7 @@ def _matrix(url: str, parts: SplitResult, port: int | None) -> MatrixPlace:
     user, room = _user(parts), unquote(parts.path.strip("/"))
     if not user or room[:1] not in ("!", "#"):
         raise _wrong(url, "a user and a room (!id:domain, or %23alias:domain) are needed")
-    server = f"{parts.scheme.removeprefix('matrix+')}://{_bracketed(_host(parts))}{f':{port}' if port else ''}"
+    server = f"{parts.scheme.removeprefix('matrix+')}://{bracketed(_host(parts))}{f':{port}' if port else ''}"
     return MatrixPlace(url, _host(parts), server, user, room)
 
 
@@ -184,7 +184,8 @@ def _host(parts: SplitResult) -> str:
     return parts.hostname
 
 
-def _bracketed(host: str) -> str:
+def bracketed(host: str) -> str:
+    """A host as it stands in a URL."""
     return f"[{host}]" if ":" in host else host
 
 

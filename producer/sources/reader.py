@@ -108,7 +108,7 @@ class Reader:
     def raw_position(self) -> int:
         """Bytes of the file, as it lies on the disk, that were given out; of a compressed one, that were read."""
         plain = self.source.identity is not None and self.source.compression is None
-        return self.position if plain and self._by_line else self.source.raw_position
+        return self.position if plain else self.source.raw_position
 
     @property
     def held(self) -> int:

@@ -1,4 +1,4 @@
-"""Channels of an IRC network as a live system: the connection of `irc_session`."""
+"""Channels of an IRC network as a live system: the connection of `irc.session`."""
 
 import asyncio
 import contextlib

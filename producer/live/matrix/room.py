@@ -7,11 +7,8 @@ from typing import Any
 from producer.live.listener import Ear
 from producer.live.matrix.client import MatrixClient
 from producer.live.matrix.events import Event, heard_of, object_of, text_of
-from producer.live.recent import Seen
+from producer.live.recent import Once
 from producer.live.urls import MatrixPlace
-
-RECENT = 1000
-"""So many of the last ids are known: what comes by sync and by messages is not taken twice."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +28,11 @@ class Room:
         self.id = room
         self._place = place
         self._user = user
-        self._recent = Seen(RECENT)
+        self._once = Once(ear)
 
     async def take(self, event: Event) -> None:
         """Take what it says, where it was not taken a moment ago."""
-        heard = heard_of(event, self._place, self._user)
-        if heard is None or not heard.id or heard.id in self._recent:
-            return
-        await self.ear.take(heard)
-        self._recent.count(heard.id)
+        await self._once.take(heard_of(event, self._place, self._user))
 
     async def missed(self, start: str, since: str | None, last: Last) -> AsyncIterator[list[Event]]:
         """Pages of what happened between the token `since`, or the event `last`, and the token `start`.

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.client_exceptions import ClientError
 from aiohttp.http_exceptions import HttpProcessingError
 
-from producer.live.urls import WebPlace
+from producer.live.urls import WebPlace, bracketed
 from schemas.errors import Stop
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def most_connections() -> int:
 
 def _url(address: Any) -> str:
     host, port = address[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"http://{bracketed(host)}:{port}"
 
 
 class _TurnedAway(asyncio.Protocol):

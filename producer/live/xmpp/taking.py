@@ -8,15 +8,12 @@ from xml.etree.ElementTree import Element
 from producer.live.heard import Heard
 from producer.live.listener import Ear
 from producer.live.memory import Memory
-from producer.live.recent import Seen
+from producer.live.recent import Once
 from producer.live.urls import XmppPlace
 from producer.live.xmpp import questions as ask
 from producer.live.xmpp.stanzas import CLIENT, RoomTalk, archive_id, delayed, error_of
 
 log = logging.getLogger(__name__)
-
-RECENT = 1000
-"""So many of the last ids are known, so that what is heard and then found in the archive is not taken twice."""
 
 OVERLAP_SECONDS = 60.0
 """A room without an archive is asked for so much more of its history: its clock may be another."""
@@ -55,7 +52,7 @@ class Taking:
         self._archive = False
         self._stable_ids = False
         self._greeted = False
-        self._recent = Seen(RECENT)
+        self._once = Once(ear)
         self._query = ""
         self._pages = 0
         self.caught_up = False
@@ -91,20 +88,20 @@ class Taking:
             if stanza.get("type") == "groupchat":
                 await self._live(stanza)
         elif self._query != NEWEST:
-            await self._take(self._talk.message(archived.message, archived.id, archived.moment))
+            await self._once.take(self._talk.message(archived.message, archived.id, archived.moment))
             self._position.archive = archived.id or self._position.archive
             self._remember(archived.moment)
 
     async def status(self, heard: Heard) -> None:
         """Somebody came or went."""
-        await self._take(heard)
+        await self._once.take(heard)
 
     async def _live(self, stanza: Element) -> None:
         identity = archive_id(stanza, self._room) if self._stable_ids else None
         moment = delayed(stanza)
         if self._is_greeting(stanza, fresh=identity is not None and moment is None):
             return
-        await self._take(self._talk.message(stanza, identity, moment))
+        await self._once.take(self._talk.message(stanza, identity, moment))
         if self.caught_up:
             if self._archive and identity:
                 self._position.archive = identity
@@ -116,12 +113,6 @@ class Taking:
             return False
         self._greeted = True
         return not fresh
-
-    async def _take(self, heard: Heard | None) -> None:
-        if heard is None or heard.id in self._recent:
-            return
-        await self._ear.take(heard)
-        self._recent.count(heard.id)
 
     def _remember(self, moment: float | None) -> None:
         self._position.moment = max(moment or 0.0, self._position.moment or 0.0) or None
