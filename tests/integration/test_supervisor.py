@@ -3,36 +3,17 @@
 import os
 import signal
 import time
-from multiprocessing.connection import Connection
 
 import pytest
 
 from consumer.supervisor import FIRST_DELAY_SECONDS, KILLED_TOO_OFTEN, Supervisor
 from schemas.errors import Stop
-from schemas.reports import Alive, BatchDone, Committed, WorkerOrder
+from schemas.reports import BatchDone, Committed, WorkerOrder
 from tests.acceptance.ferry import SECONDS
+from tests.integration.works import die, fall_silent, work_on
 
-SILENT_SECONDS = 1.0
-
-
-def work_on(order: WorkerOrder, supervisor: Connection) -> None:
-    """Say who it is, then that it is alive, until told to end."""
-    supervisor.send(Committed(order.number, {0: os.getpid()}))
-    while not supervisor.poll(0.05):
-        supervisor.send(Alive(order.number))
-
-
-def fall_silent(order: WorkerOrder, supervisor: Connection) -> None:
-    """Say who it is, and then nothing; its loop is stuck, its process lives."""
-    supervisor.send(Committed(order.number, {0: os.getpid()}))
-    while True:
-        time.sleep(60)
-
-
-def die(order: WorkerOrder, supervisor: Connection) -> None:
-    """Say who it is, and be killed."""
-    supervisor.send(Committed(order.number, {0: os.getpid()}))
-    os.kill(os.getpid(), signal.SIGKILL)
+SILENT_SECONDS = 3.0
+"""Longer than a process takes to say its first word, also on a busy machine: one killed before it would look stuck."""
 
 
 class Scene:
@@ -87,7 +68,7 @@ def test_worker_that_says_that_it_is_alive_is_left_alone(caplog: pytest.LogCaptu
     scene = Scene()
     supervisor = Supervisor([order()], scene.heard, work=work_on, silent_seconds=SILENT_SECONDS)
     supervisor.start()
-    supervisor.run(lambda: time.monotonic() - scene.began > 3 * SILENT_SECONDS, scene.late)
+    supervisor.run(lambda: time.monotonic() - scene.began > 2 * SILENT_SECONDS, scene.late)
     assert len(scene.pids) == 1
     assert "said nothing" not in caplog.text
 
