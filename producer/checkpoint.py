@@ -9,6 +9,7 @@ lines sent again, which the table absorbs; never to lines skipped.
 import hashlib
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -144,6 +145,10 @@ class Checkpoint:
         self._head = head
         self._write(offset)
         self._head, self._saved = b"", -1
+
+
+OpenCheckpoint = Callable[[Source, str], Checkpoint]
+"""The checkpoint of a file that stood behind a place."""
 
 
 def write_state(path: Path, state: State) -> None:

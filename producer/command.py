@@ -18,6 +18,7 @@ from producer.dispatch import CheckpointPlace
 from producer.dry_run import dry_run
 from producer.exports.conversion import Conversion, conversion_of
 from producer.exports.opening import PLAIN, check_followed, open_input, size_of
+from producer.first_look import FirstLook
 from producer.looping import Loop
 from producer.moments import Window, parse_moment
 from producer.pacing import Pace
@@ -68,6 +69,7 @@ def produce(files: tuple[str, ...], **given: Any) -> int:
         window=window,
         stopping=controls.interruption.__bool__,
         open_input=partial(open_input, how=how),
+        first_look=FirstLook(files) if given["follow"] else None,
         loop=_loop(files, given),
     )
     place = None if manner.loop else CheckpointPlace(given["state"] or default_folder(), given["restart"])

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Self
 
 from producer.checkpoint import Checkpoint
+from producer.descriptors import make_room
 from producer.following import Following, Orphan
 from producer.history import History
 from producer.ledger import Counts
 from producer.logbook import Logbook
-from producer.merging import Conductor, make_room
+from producer.merging import Conductor
 from producer.publisher import Publisher
 from producer.shipment import Manner, Shipment
 from producer.sources.reader import PACED_READ_BYTES, READ_BYTES, Reader
@@ -191,6 +192,8 @@ class Dispatch:
                 raise UsageProblem("With --follow, standard input cannot be read beside files", "Run two producers")
             self.replay(names, progress)
             return
+        if self._manner.first_look and self._place:
+            self._manner.first_look.claim(partial(self._open_checkpoint, self._place.folder))
         restart = self._place is not None and self._place.restart
         self._following = Following(names, self, self._history, restart=restart)
         self._following.inherit(self.orphans)

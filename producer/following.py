@@ -3,11 +3,11 @@
 import contextlib
 import io
 import logging
-import resource
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from producer.descriptors import most_followed
 from producer.history import History
 from producer.sources.names import Names
 from producer.sources.streams import Identity, NoSuchFile, check_path, opened_source
@@ -21,21 +21,12 @@ FEW = 32
 QUIET_SECONDS = 10.0
 """With more than a few, one that is quiet for so long is closed, and looked at once a second."""
 
-DESCRIPTORS = 4
-"""What an open file needs: itself, its checkpoint's lock, and as much for one that was rotated away."""
-
 
 class Orphan(NamedTuple):
     """A file that is open and has no name any more: the followed path, and a descriptor for the next owner to close."""
 
     path: str
     descriptor: int
-
-
-def most_awake() -> int:
-    """How many files may be open at once under this process's limit of descriptors."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(8, min(256, (limit - 128) // DESCRIPTORS))
 
 
 class Following:
@@ -66,7 +57,7 @@ class Following:
         self._history = history(self._taken)
         self._restart = restart
         self._clock = clock
-        self._most = most_awake()
+        self._most = most_followed()
         self._trails: dict[str, Trail] = {}
         self._awake: list[Trail] = []
         self._asleep: list[Trail] = []

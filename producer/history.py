@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from producer.checkpoint import Checkpoint
+from producer.checkpoint import OpenCheckpoint
 from producer.logbook import KEEP_DONE_SECONDS, Entry, Logbook
 from producer.sources.rotated import Sibling, siblings
-from producer.sources.streams import HEAD_BYTES, Identity, Source, open_source, printable_path, text_head
+from producer.sources.streams import HEAD_BYTES, Identity, open_source, printable_path, text_head
 from producer.state import State, place_of
 from schemas.errors import Stop
 
@@ -17,9 +17,6 @@ log = logging.getLogger(__name__)
 
 GROWING_SECONDS = 10.0
 """A compressed file that was written to so recently may still be without its first block."""
-
-OpenCheckpoint = Callable[[Source, str], Checkpoint]
-"""The checkpoint of a file that stood behind a place."""
 
 
 class Leg(NamedTuple):

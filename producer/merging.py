@@ -2,7 +2,6 @@
 
 import heapq
 import itertools
-import resource
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -11,11 +10,6 @@ from producer.moments import moment_of
 from producer.publisher import Publisher
 from producer.schedule import NO_MOMENT
 from producer.shipment import Load, Manner, Shipment
-from schemas.errors import UsageProblem
-
-DESCRIPTORS_BESIDE = 64
-"""What the process has open beside the files: standard streams, libraries, connections to brokers."""
-
 
 ATTEND_LINES = 100
 
@@ -89,19 +83,3 @@ def _moment(cue: Cue) -> float:
 
 def _size(cue: Cue) -> int:
     return len(cue.line)
-
-
-def make_room(files: int) -> None:
-    """See that so many files can be open at once, and the lock of each one's checkpoint.
-
-    Raises `UsageProblem` where the system does not allow it.
-    """
-    needed = 2 * files + DESCRIPTORS_BESIDE
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise UsageProblem(
-            f"With --speed all {files:,} files are open at once, and this process may open {hard:,}",
-            f"Set ulimit -n {needed}, or name fewer files",
-        )
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

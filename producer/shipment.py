@@ -6,6 +6,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
 from producer.checkpoint import Checkpoint
+from producer.first_look import FirstLook
 from producer.ledger import Counts, Ledger, Pending
 from producer.looping import Loop
 from producer.moments import Window
@@ -35,6 +36,8 @@ class Manner:
 
     open_input: Callable[[str, Callable[[], bool]], Source] = open_source
     """Opens what is replayed: a log, or an export to be converted."""
+    first_look: FirstLook | None = None
+    """The files to be followed, as they stood before the topic was known."""
     loop: Loop | None = None
     scribe: Executor | None = None
     """Who writes the checkpoints beside the work, where a disk that stands still must not hold lines up."""

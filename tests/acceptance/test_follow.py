@@ -13,6 +13,7 @@ import pytest
 
 from tests.acceptance.ferry import Ferry, Running, create_topic, ends, message, records, values
 from tests.services.kafka import GivenKafka, Kafka
+from tests.services.proxy import Proxy
 
 
 @pytest.fixture
@@ -61,6 +62,11 @@ def more_than(place: list[str], count: int) -> bool:
 def has(place: list[str], *numbers: int) -> Callable[[], bool]:
     """Whether these lines are on the topic, once each, and no other."""
     return lambda: count_sent(place) >= len(numbers) and sent(place) == sorted(numbers)
+
+
+def is_open(log: Path, pid: int) -> bool:
+    """Whether a process has the file open."""
+    return any(entry.samefile(log) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.exists())
 
 
 def rotate(log: Path) -> Path:
@@ -162,6 +168,25 @@ def test_two_rotations_while_no_producer_runs_the_first_gzipped_are_made_up_for_
     assert "chat.jsonl.2.gz is sent first" in ended.err
     assert ended.json["acknowledged"] == 300
     assert ended.json["resumed_from"][str(log.with_name("chat.jsonl.2.gz"))] == len(lines(*range(100)))
+
+
+def test_rotated_twice_before_kafka_first_answers_all_is_sent_in_order(
+    ferry: Ferry, kafka: Kafka | GivenKafka, place: list[str], log: Path
+) -> None:
+    append(log, *range(50))
+    with Proxy(int(kafka.brokers.rpartition(":")[2])) as proxy:
+        proxy.cut()
+        run = ferry.start("produce", "--follow", log, "--brokers", proxy.address, *place[2:])
+        run.wait_until(lambda: is_open(log, run.pid), "the first look at the log")
+        for first in (50, 100):
+            rotate(log)
+            append(log, *range(first, first + 50))
+        assert count_sent(place) == 0
+        proxy.heal()
+        run.wait_until(has(place, *range(150)), "every line once")
+        ended = run.end(signal.SIGTERM, seconds=10)
+    assert "chat.jsonl.2 is sent first" in ended.err
+    assert "chat.jsonl.1 is sent first" in ended.err
 
 
 def test_predecessor_that_is_gone_is_told_with_its_offset(ferry: Ferry, place: list[str], log: Path) -> None:

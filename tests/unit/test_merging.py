@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.checkpoint import Checkpoint
+from producer.descriptors import make_room
 from producer.ledger import Counts, Pending
 from producer.looping import Loop
-from producer.merging import Conductor, make_room
+from producer.merging import Conductor
 from producer.moments import Window, moment_of
 from producer.pacing import GROUP_BYTES, Pace
 from producer.publisher import Publisher

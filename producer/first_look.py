@@ -1,0 +1,52 @@
+"""The files to be followed as they stood when the command began, before Kafka had answered."""
+
+import logging
+from collections.abc import Sequence
+from contextlib import closing, suppress
+
+from producer.checkpoint import OpenCheckpoint
+from producer.descriptors import most_followed
+from producer.sources.names import Names
+from producer.sources.rotated import identity_at
+from producer.sources.streams import STANDARD_INPUT, Source, open_source
+from producer.state import place_of
+from schemas.errors import Stop
+
+log = logging.getLogger(__name__)
+
+
+class FirstLook:
+    """Holds them open until the topic is known.
+
+    A checkpoint bears the topic's id, so there can be none before. Without one, a file that was rotated away while
+    Kafka was waited for would be unknown, and what it held missing.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._sources: list[Source] = []
+        for path in Names(arguments).given[: most_followed()]:
+            with suppress(Stop):  # what cannot be opened is told when it is begun, and waited for if it is not there
+                self._open(path)
+
+    def _open(self, path: str) -> None:
+        if path != STANDARD_INPUT:
+            self._sources.append(open_source(path, lambda: False))
+
+    def claim(self, open_checkpoint: OpenCheckpoint) -> None:
+        """Give each that stands at its name no more a checkpoint, by which it is found and sent first; let all go."""
+        while self._sources:
+            with closing(self._sources.pop()) as source:
+                assert source.path is not None
+                found = identity_at(source.path)
+                if found is None or found[0] != source.identity:
+                    self._claim(source, source.path, open_checkpoint)
+
+    @staticmethod
+    def _claim(source: Source, path: str, open_checkpoint: OpenCheckpoint) -> None:
+        log.info("%s: the file that stood there at the start was renamed or removed since", source.name)
+        try:
+            with open_checkpoint(source, place_of(path)) as checkpoint:
+                if not checkpoint.load():
+                    checkpoint.save(0)
+        except Stop as problem:  # another producer has it, or it is told again with the first file that is begun
+            log.warning("%s", problem)
