@@ -92,7 +92,11 @@ class Intake:
         if share is None or now > self._last_hint or now < self._next_hint or share[0] <= len(self.owned) <= share[1]:
             return
         self._next_hint = now + HINT_SECONDS
-        self._subscribe()
+        try:
+            self._subscribe()
+        except KafkaException as error:
+            if error.args[0].name() != "_FATAL":  # the client has ended: why, comes with the next records
+                raise
 
     # -- records in ------------------------------------------------------------------------------------------------
 

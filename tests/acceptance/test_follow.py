@@ -238,13 +238,13 @@ def test_producer_killed_in_the_middle_of_rotations_loses_nothing(ferry: Ferry, 
     run: Running = ferry.start("produce", "--follow", log, *place)
     run.wait_until(has(place, 0), "the first line")
     for _ in range(8):
+        reached = count_sent(place)
         for _ in range(3):
             append(log, *range(count + 1, count + 501))
             count += 500
             rotate(log)
             append(log, *range(count + 1, count + 11))
             count += 10
-        reached = count_sent(place)
         run.wait_until(partial(more_than, place, reached), "any line")
         run.kill()
         packed = log.with_name("chat.jsonl.2")

@@ -3,10 +3,15 @@
 import os
 import re
 import signal
+from contextlib import closing
+from dataclasses import replace
 
 import psutil
 import pytest
+from confluent_kafka import KafkaException
 
+from consumer.batch import Batch
+from consumer.intake import Intake
 from tests.acceptance.ferry import (
     Ferry,
     Running,
@@ -19,7 +24,7 @@ from tests.acceptance.ferry import (
     table_rows,
     wait_until,
 )
-from tests.faults.rig import PARTITIONS, fill, owners
+from tests.faults.rig import PARTITIONS, fill, owners, worker_order
 from tests.faults.runs import assert_exact, consume
 
 PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
@@ -125,6 +130,29 @@ def test_second_member_of_one_static_name_or_the_first_leaves_loudly_and_the_oth
     assert_exact(database, 200)
 
 
+def test_client_that_ended_before_its_first_records_still_says_why(
+    brokers: str, topic: str, group: str, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    order = worker_order(brokers, topic, group, database, group_instance_id="twin")
+    order = replace(order, fair_share=(PARTITIONS, PARTITIONS))
+    with closing(Intake(order)) as elder, closing(Intake(order)) as newcomer:
+        elder.open()
+        wait_until(lambda: not elder.take(Batch(), 10, 0.1) and elder.owned, "the elder has partitions")
+        newcomer.open()
+        wait_until(lambda: has_ended(newcomer), "the broker refused the newcomer")
+        newcomer.take(Batch(), 10, 1.0)
+    assert "Another member of the group has the name twin-0" in caplog.text
+
+
+def has_ended(intake: Intake) -> bool:
+    """Whether its client takes no more calls."""
+    try:
+        intake._subscribe()
+    except KafkaException as error:
+        return bool(error.args[0].name() == "_FATAL")
+    return False
+
+
 @PROTOCOLS
 def test_workers_of_one_command_with_a_static_name_do_not_put_each_other_out(
     brokers: str, topic: str, group: str, database: str, ferry: Ferry, protocol: str
@@ -163,7 +191,8 @@ def test_frozen_worker_that_wakes_up_with_older_lines_in_hand_replaces_no_newer_
     ids, versions = 100, 40
     lines = [message(n, data=str(version)) for version in range(versions) for n in range(ids)]
     publish(brokers, topic, lines, partitions=[0])
-    more = ["--on-duplicate", "update", "--batch-rows", str(ids), f"-Xgroup.protocol={protocol}"]
+    more = ["--on-duplicate", "update", f"-Xgroup.protocol={protocol}"]
+    more += ["--batch-rows", str(ids), "--batch-seconds", "5"]  # each batch one version, however slow the broker
     more += ["-Xsession.timeout.ms=6000"] if protocol == "classic" else []
     place = ["--brokers", brokers, "--topic", topic, "--group", group, "--database", database, "--workers", "1"]
     frozen = ferry.start("consume", *place, "-v", *more, env={"CHATFERRY_FAILPOINT": "worker.committed:stop"})

@@ -147,7 +147,6 @@ def test_frozen_worker_that_wakes_up_after_its_session_commits_nothing_and_works
                 return bool(zombie.listen())  # the broker refuses its commit, or it heard first that it is out
 
             wait_until(refused, "the zombie is done with its batch")
-            assert zombie.repeats == 0
             sent += fill(brokers, topic, start=2 * LINES)
             wait_until(lambda: committed(brokers, group) == {0: 3 * LINES // 2, 1: 3 * LINES // 2}, "fresh lines too")
             assert heir.end() == 0
