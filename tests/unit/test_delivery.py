@@ -16,6 +16,7 @@ from producer.publisher import Publisher, Settled
 from producer.shipment import Manner
 from producer.topic import TopicFacts
 from schemas.errors import Stop
+from schemas.kafka import Settings
 
 FACTS = TopicFacts("t", partitions=2, max_message_bytes=2_000, identity="one")
 LINES = 10
@@ -119,7 +120,8 @@ class Scene:
 
     def send(self, files: Sequence[str], *takes: int) -> int:
         """Send them with clients that take so many records; returns what the delivery does."""
-        self.address = Scripted({}, "t", "t.dlq", takes=takes, at_end=self._ended)
+        said: Settings = {"message.max.bytes": FACTS.max_message_bytes}  # so that no broker is asked for it
+        self.address = Scripted(said, "t", "t.dlq", takes=takes, at_end=self._ended)
         place = CheckpointPlace(self.folder / "state", restart=False)
         self.delivery = Delivery(self.address, Manner(stopping=lambda: self.stopping), place)
         return self.delivery.run(files, follow=False, progress=lambda: None)
