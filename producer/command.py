@@ -23,6 +23,7 @@ from producer.looping import Loop
 from producer.moments import Window, parse_moment
 from producer.pacing import Pace
 from producer.shipment import Manner
+from producer.sources.names import Names
 from producer.sources.streams import STANDARD_INPUT
 from producer.telling import account, note, say_how_to_resume, sentence, warn_where_nothing_was_paced
 from schemas.errors import UsageProblem
@@ -69,7 +70,7 @@ def produce(files: tuple[str, ...], **given: Any) -> int:
         window=window,
         stopping=controls.interruption.__bool__,
         open_input=partial(open_input, how=how),
-        first_look=FirstLook(files) if given["follow"] else None,
+        first_look=FirstLook(Names(files)) if given["follow"] and STANDARD_INPUT not in files else None,
         loop=_loop(files, given),
     )
     place = None if manner.loop else CheckpointPlace(given["state"] or default_folder(), given["restart"])

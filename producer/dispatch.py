@@ -11,6 +11,7 @@ from typing import Self
 
 from producer.checkpoint import Checkpoint
 from producer.descriptors import make_room
+from producer.first_look import FirstLook
 from producer.following import Following, Orphan
 from producer.history import History
 from producer.ledger import Counts
@@ -18,6 +19,7 @@ from producer.logbook import Logbook
 from producer.merging import Conductor
 from producer.publisher import Publisher
 from producer.shipment import Manner, Shipment
+from producer.sources.names import Names
 from producer.sources.reader import PACED_READ_BYTES, READ_BYTES, Reader
 from producer.sources.streams import STANDARD_INPUT, Identity, Source
 from producer.state import place_of
@@ -192,10 +194,11 @@ class Dispatch:
                 raise UsageProblem("With --follow, standard input cannot be read beside files", "Run two producers")
             self.replay(names, progress)
             return
-        if self._manner.first_look and self._place:
-            self._manner.first_look.claim(partial(self._open_checkpoint, self._place.folder))
+        first_look = self._manner.first_look or FirstLook(Names(names))
+        if self._place:
+            first_look.claim(partial(self._open_checkpoint, self._place.folder))
         restart = self._place is not None and self._place.restart
-        self._following = Following(names, self, self._history, restart=restart)
+        self._following = Following(first_look.names, self, self._history, restart=restart)
         self._following.inherit(self.orphans)
         self.orphans.clear()
         while not self._manner.stopping():

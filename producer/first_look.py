@@ -1,14 +1,13 @@
 """The files to be followed as they stood when the command began, before Kafka had answered."""
 
 import logging
-from collections.abc import Sequence
 from contextlib import closing, suppress
 
 from producer.checkpoint import OpenCheckpoint
 from producer.descriptors import most_followed
 from producer.sources.names import Names
 from producer.sources.rotated import identity_at
-from producer.sources.streams import STANDARD_INPUT, Source, open_source
+from producer.sources.streams import Source, open_source
 from producer.state import place_of
 from schemas.errors import Stop
 
@@ -22,15 +21,12 @@ class FirstLook:
     Kafka was waited for would be unknown, and what it held missing.
     """
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, names: Names) -> None:
+        self.names = names
         self._sources: list[Source] = []
-        for path in Names(arguments).given[: most_followed()]:
+        for path in names.look()[: most_followed()]:
             with suppress(Stop):  # what cannot be opened is told when it is begun, and waited for if it is not there
-                self._open(path)
-
-    def _open(self, path: str) -> None:
-        if path != STANDARD_INPUT:
-            self._sources.append(open_source(path, lambda: False))
+                self._sources.append(open_source(path, lambda: False))
 
     def claim(self, open_checkpoint: OpenCheckpoint) -> None:
         """Give each that stands at its name no more a checkpoint, by which it is found and sent first; let all go."""

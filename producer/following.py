@@ -37,7 +37,7 @@ class Following:
 
     def __init__(
         self,
-        arguments: Sequence[str],
+        names: Names,
         shipping: Shipping,
         history: Callable[[dict[Identity, object]], History | None],
         *,
@@ -49,8 +49,8 @@ class Following:
 
         Raises `Stop` for a name behind which there is something that cannot be followed.
         """
-        self._names = Names(arguments)
-        given = self._names.given
+        self._names = names
+        given = names.given
         self._given = frozenset(given)
         self._shipping = shipping
         self._taken: dict[Identity, object] = {}

@@ -10,6 +10,7 @@ from producer.following import Following
 from producer.ledger import Pending
 from producer.publisher import Publisher
 from producer.shipment import Manner
+from producer.sources.names import Names
 from producer.topic import TopicFacts
 from schemas.topics import Oversize
 
@@ -57,7 +58,7 @@ class Run:
     def begin(self) -> None:
         """Look at the names for the first time."""
         self.following = Following(
-            self._names, self.dispatch, self.dispatch._history, restart=self._restart, clock=lambda: self.seconds
+            Names(self._names), self.dispatch, self.dispatch._history, restart=self._restart, clock=lambda: self.seconds
         )
 
     @property

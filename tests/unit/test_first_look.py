@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from producer.first_look import FirstLook
+from producer.sources.names import Names
 from tests.unit.following import Run
 
 
@@ -43,8 +44,9 @@ def descriptors() -> list[str]:
     return sorted(str(entry) for entry in Path("/proc/self/fd").iterdir())
 
 
-def test_file_that_was_rotated_since_is_sent_first(log: Path, state: Path, run: Run) -> None:
-    look = FirstLook([str(log)])
+@pytest.mark.parametrize("glob", [False, True])
+def test_file_that_was_rotated_since_is_sent_first(log: Path, state: Path, run: Run, *, glob: bool) -> None:
+    look = FirstLook(Names([str(log.with_name("*.log") if glob else log)]))
     log.rename(log.with_name("chat.log.1"))
     log.write_bytes(b"line 2\n")
     claim(look, run, state)
@@ -56,7 +58,7 @@ def test_file_that_stands_where_it_stood_gets_no_checkpoint_and_all_are_closed(
     log: Path, state: Path, run: Run
 ) -> None:
     opened = descriptors()
-    look = FirstLook([str(log), str(log.parent), str(log.with_name("later.log")), "-"])
+    look = FirstLook(Names([str(log), str(log.parent), str(log.with_name("later.log"))]))
     claim(look, run, state)
     assert not state.exists()
     assert descriptors() == opened
@@ -68,7 +70,7 @@ def test_file_of_which_a_checkpoint_knows_goes_on_from_there(log: Path, state: P
     run.end()
     with log.open("ab") as file:
         file.write(b"line 2\n")
-    look = FirstLook([str(log)])
+    look = FirstLook(Names([str(log)]))
     log.rename(log.with_name("chat.log.1"))
     again = Run(state, [log], begin=False)
     claim(look, again, state)
@@ -81,7 +83,7 @@ def test_file_that_was_removed_since_is_told(
     log: Path, state: Path, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    look = FirstLook([str(log)])
+    look = FirstLook(Names([str(log)]))
     log.unlink()
     claim(look, run, state)
     run.begin()
@@ -95,7 +97,7 @@ def test_what_another_producer_has_open_is_left_to_it(
 ) -> None:
     run.begin()
     run.turn()
-    look = FirstLook([str(log)])
+    look = FirstLook(Names([str(log)]))
     log.rename(log.with_name("chat.log.1"))
     claim(look, Run(state, [log], begin=False), state)
     assert "Another producer is sending" in caplog.text
