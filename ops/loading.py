@@ -202,14 +202,14 @@ class Load:
         meter.show(self.tally.messages, self.tally.messages)
         if not self._produced.is_set():
             return False
-        totals = self._dispatch.totals
+        totals = self._dispatch.hold.totals
         meter.expect(totals.lines - totals.blank)
         return self._bug is not None or self.tally.reached(self.manifest.ends)
 
     def account(self) -> dict[str, Any]:
         """The account of the load, as of now."""
         return account(
-            self._dispatch.totals,
+            self._dispatch.hold.totals,
             self.tally,
             self.manifest,
             self._references(),

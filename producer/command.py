@@ -14,11 +14,11 @@ from producer.checkpoint import default_folder
 from producer.client import producer_settings
 from producer.controls import Controls
 from producer.delivery import Address, Delivery
-from producer.dispatch import CheckpointPlace
 from producer.dry_run import dry_run
 from producer.exports.conversion import Conversion, conversion_of
 from producer.exports.opening import PLAIN, check_followed, open_input, size_of
 from producer.first_look import FirstLook
+from producer.hold import CheckpointPlace
 from producer.looping import Loop
 from producer.moments import Window, parse_moment
 from producer.pacing import Pace
@@ -134,8 +134,8 @@ def _run(delivery: Delivery, manner: Manner, files: tuple[str, ...], given: dict
         def progress() -> None:
             controls.look()
             if meter.due:
-                lines = delivery.dispatch.totals.lines
-                meter.show(delivery.dispatch.raw_position, lines, note(manner, controls))
+                lines = delivery.dispatch.hold.totals.lines
+                meter.show(delivery.dispatch.hold.raw_position, lines, note(manner, controls))
 
         manner.pace = _pace(given, delivery, controls, progress)
         return delivery.run(files, follow=given["follow"], progress=progress)

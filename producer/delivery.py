@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from producer.client import Trouble, new_producer
-from producer.dispatch import CheckpointPlace, Dispatch
+from producer.dispatch import Dispatch
+from producer.hold import CheckpointPlace
 from producer.moments import create_time
 from producer.publisher import Publisher, Settled, key_of_field
 from producer.shipment import Manner
@@ -81,7 +82,7 @@ class Delivery:
 
     def attend(self) -> None:
         """Write the checkpoints that are due. Raises `Stop` where that fails."""
-        self.dispatch.attend()
+        self.dispatch.hold.attend()
 
     @property
     def by_partition(self) -> Counter[int]:
@@ -102,7 +103,7 @@ class Delivery:
             try:
                 return self.dispatch.run(files, progress, follow=follow, grace_seconds=GRACE_SECONDS)
             except ClientEnded as ended:
-                if not self.dispatch.resumable:
+                if not self.dispatch.hold.resumable:
                     raise self._not_resumable(ended) from None
                 if not self._worth_another() or self._manner.stopping():
                     raise Stop(ended.text, "Start again: it goes on from the checkpoint") from None
@@ -119,7 +120,7 @@ class Delivery:
 
     def _worth_another(self) -> bool:
         """Whether the clients before this one got anywhere; if the last did not, the next one waits a little."""
-        self._fruitless = 0 if self.dispatch.progress else self._fruitless + 1
+        self._fruitless = 0 if self.dispatch.hold.progress else self._fruitless + 1
         time.sleep(PAUSE_SECONDS * self._fruitless)
         return self._fruitless < FRUITLESS_CLIENTS
 

@@ -29,7 +29,7 @@ def note(manner: Manner, controls: Controls) -> str:
 
 def account(delivery: Delivery, manner: Manner, left: int, seconds: float) -> dict[str, Any]:
     """What `--json` prints."""
-    totals = delivery.dispatch.totals
+    totals = delivery.dispatch.hold.totals
     by_partition = delivery.by_partition
     return {
         "lines": totals.lines,
@@ -38,7 +38,7 @@ def account(delivery: Delivery, manner: Manner, left: int, seconds: float) -> di
         "unacknowledged": left,
         "oversize": totals.oversize,
         "outside_window": totals.outside,
-        "resumed_from": delivery.dispatch.resumed_from,
+        "resumed_from": delivery.dispatch.hold.resumed_from,
         "partitions": dict(sorted(by_partition.items())),
         "drift_ms": manner.pace.drift.report() if manner.pace.by_moment else None,
         "paused_seconds": round(manner.pace.paused_seconds, 3),
@@ -90,11 +90,11 @@ def say_how_to_resume(dispatch: Dispatch, manner: Manner) -> None:
     if manner.loop:
         say("A loop has no place to go on from: started again it begins anew, with other ids", err=True)
         return
-    if any(shipment.reader.source.identity is None for shipment in dispatch.shipments):
+    if any(shipment.reader.source.identity is None for shipment in dispatch.hold.shipments):
         say("Standard input cannot be resumed: send again what it did not take; repeats are absorbed", err=True)
         return
     reached = {
-        shipment.name: shipment.ledger.acknowledged for shipment in dispatch.shipments
+        shipment.name: shipment.ledger.acknowledged for shipment in dispatch.hold.shipments
     }  # of a rotated log the last
     if len(reached) > FILES_TO_NAME:
         say(f"{len(reached)} files: run the same command again; each goes on where it was", err=True)

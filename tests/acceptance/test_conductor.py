@@ -381,7 +381,7 @@ def test_rounds_send_the_files_so_often_with_other_ids_and_a_second_run_has_othe
     assert [json.loads(line)["id"].partition("~")[0] for line in arrived] == [
         json.loads(line)["id"] for line in plain
     ] * 3
-    assert span(place) == on_schedule(0.75, account)
+    assert span(place) > 0.7  # and what is waited for between two rounds
     wait_until(lambda: int(time.time()) > int(json.loads(arrived[0])["id"].split("~")[1].split(".")[0]), "a second")
     ferry.run(*command)
     assert len({json.loads(line)["id"] for line in sent(place)}) == 132

@@ -5,8 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
-from producer.dispatch import CheckpointPlace, Dispatch
+from producer.dispatch import Dispatch
 from producer.following import Following
+from producer.hold import CheckpointPlace
 from producer.ledger import Pending
 from producer.publisher import Publisher
 from producer.shipment import Manner
@@ -58,7 +59,11 @@ class Run:
     def begin(self) -> None:
         """Look at the names for the first time."""
         self.following = Following(
-            Names(self._names), self.dispatch, self.dispatch._history, restart=self._restart, clock=lambda: self.seconds
+            Names(self._names),
+            self.dispatch.hold,
+            self.dispatch._history,
+            restart=self._restart,
+            clock=lambda: self.seconds,
         )
 
     @property
@@ -94,17 +99,17 @@ class Run:
 
     def save(self) -> None:
         """Write the checkpoints, as each second does."""
-        for shipment in self.dispatch.shipments:
+        for shipment in self.dispatch.hold.shipments:
             shipment.save()
 
     def end(self) -> None:
         """End as after a signal."""
         self.shelf.acknowledge()
-        self.dispatch.close()
+        self.dispatch.hold.close()
 
     def kill(self) -> None:
         """Be gone, and write nothing."""
-        for stack in self.dispatch._resources.values():
+        for stack in self.dispatch.hold._resources.values():
             with suppress(OSError):
                 stack.close()
-        self.dispatch._resources.clear()
+        self.dispatch.hold._resources.clear()

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from producer.delivery import Address, Delivery
-from producer.dispatch import CheckpointPlace
+from producer.hold import CheckpointPlace
 from producer.publisher import Publisher, Settled
 from producer.shipment import Manner
 from producer.topic import TopicFacts
@@ -133,7 +133,7 @@ class Scene:
     def counted(self) -> tuple[int, int, int]:
         """Lines read, lines acknowledged, references acknowledged."""
         delivery = self.delivery
-        return delivery.dispatch.totals.lines, delivery.by_partition.total(), delivery.references
+        return delivery.dispatch.hold.totals.lines, delivery.by_partition.total(), delivery.references
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_references_are_counted_over_a_renewal(scene: Scene) -> None:
 def test_resumed_from_is_what_the_run_began_with_and_not_the_renewal(scene: Scene) -> None:
     log = scene.log("a")
     scene.send([log, scene.log("b")], LINES, 100)
-    assert set(scene.delivery.dispatch.resumed_from.values()) == {0}
+    assert set(scene.delivery.dispatch.hold.resumed_from.values()) == {0}
 
 
 def test_clients_that_end_without_a_line_more_acknowledged_come_to_an_end(scene: Scene) -> None:

@@ -1,7 +1,6 @@
 """What a follower knows of files that are rotated away before it knows its topic."""
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,9 +25,9 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def claim(look: FirstLook, run: Run, state: Path) -> None:
+def claim(look: FirstLook, run: Run) -> None:
     """The topic is known."""
-    look.claim(partial(run.dispatch._open_checkpoint, state))
+    look.claim(run.dispatch.hold.open_checkpoint)
 
 
 @pytest.fixture
@@ -45,11 +44,11 @@ def descriptors() -> list[str]:
 
 
 @pytest.mark.parametrize("glob", [False, True])
-def test_file_that_was_rotated_since_is_sent_first(log: Path, state: Path, run: Run, *, glob: bool) -> None:
+def test_file_that_was_rotated_since_is_sent_first(log: Path, run: Run, *, glob: bool) -> None:
     look = FirstLook(Names([str(log.with_name("*.log") if glob else log)]))
     log.rename(log.with_name("chat.log.1"))
     log.write_bytes(b"line 2\n")
-    claim(look, run, state)
+    claim(look, run)
     run.begin()
     assert run.settle() == [b"line 1", b"line 2"]
 
@@ -59,7 +58,7 @@ def test_file_that_stands_where_it_stood_gets_no_checkpoint_and_all_are_closed(
 ) -> None:
     opened = descriptors()
     look = FirstLook(Names([str(log), str(log.parent), str(log.with_name("later.log"))]))
-    claim(look, run, state)
+    claim(look, run)
     assert not state.exists()
     assert descriptors() == opened
 
@@ -73,19 +72,17 @@ def test_file_of_which_a_checkpoint_knows_goes_on_from_there(log: Path, state: P
     look = FirstLook(Names([str(log)]))
     log.rename(log.with_name("chat.log.1"))
     again = Run(state, [log], begin=False)
-    claim(look, again, state)
+    claim(look, again)
     again.begin()
     assert again.settle() == [b"line 2"]
     again.kill()
 
 
-def test_file_that_was_removed_since_is_told(
-    log: Path, state: Path, run: Run, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_file_that_was_removed_since_is_told(log: Path, run: Run, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     look = FirstLook(Names([str(log)]))
     log.unlink()
-    claim(look, run, state)
+    claim(look, run)
     run.begin()
     assert run.settle() == []
     assert "chat.log: the file that stood there at the start was renamed or removed since" in caplog.text
@@ -99,5 +96,5 @@ def test_what_another_producer_has_open_is_left_to_it(
     run.turn()
     look = FirstLook(Names([str(log)]))
     log.rename(log.with_name("chat.log.1"))
-    claim(look, Run(state, [log], begin=False), state)
+    claim(look, Run(state, [log], begin=False))
     assert "Another producer is sending" in caplog.text

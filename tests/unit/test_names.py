@@ -194,7 +194,7 @@ def test_removed_file_of_a_folder_is_forgotten_and_a_new_one_of_its_name_is_sent
     run.settle()
     (logs / "a").unlink()
     run.wait(65)
-    assert run.dispatch.shipments == []
+    assert run.dispatch.hold.shipments == []
     append(logs / "a", "2")
     assert run.settle() == [b"2"]
     assert caplog.text == ""

@@ -175,7 +175,7 @@ def test_removed_file_is_closed_after_a_while_and_the_new_one_may_have_its_inode
     run.turn(3)
     log.unlink()
     run.wait(62)
-    assert run.dispatch.shipments == []
+    assert run.dispatch.hold.shipments == []
     for number in range(100):
         other = log.with_name(f"try{number}")
         append(other, 3, 4)
@@ -283,8 +283,8 @@ def test_many_rotations_keep_few_files_open(log: Path, start: Callable[..., Run]
     assert len(os.listdir("/proc/self/fd")) - open_files < 30  # noqa: PTH208
     run.wait(62)
     assert len(os.listdir("/proc/self/fd")) == open_files  # noqa: PTH208
-    assert len(run.dispatch.shipments) == 1
-    assert run.dispatch.totals.lines == 40
+    assert len(run.dispatch.hold.shipments) == 1
+    assert run.dispatch.hold.totals.lines == 40
 
 
 # --- between two runs -------------------------------------------------------------------------------------------------
