@@ -1,9 +1,10 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Everything else is for people who change the code.
 PYTHON ?= python3
 SECONDS ?= 60
-# Tests wait for servers more than they work: three at a time keep two cores busy. A module's tests share its servers.
+# Tests wait for servers more than they work: three at a time keep two cores busy. A module's tests share its servers, and the
+# modules with the slow ones are begun first.
 TOGETHER ?= 3
-PYTEST = $(BIN)/python -m pytest --numprocesses $(TOGETHER) --dist loadfile
+PYTEST = $(BIN)/python -m pytest --numprocesses $(TOGETHER) --dist loadfile --no-loadscope-reorder
 VENV := .venv
 BIN := $(VENV)/bin
 

@@ -201,6 +201,15 @@ def second(order: WorkerOrder) -> WorkerOrder:
 # -- Kafka, from outside -----------------------------------------------------------------------------------------------
 
 
+def be_patient(brokers: str, group: str) -> None:
+    """Let the members of a group be silent for 45 s by the new protocol, Kafka's default: the tests' broker says 6."""
+    patience = ConfigEntry("consumer.session.timeout.ms", "45000", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=[patience])
+    admin = _admin(brokers)
+    for altered in admin.incremental_alter_configs([resource]).values():
+        altered.result(SECONDS)
+
+
 def _admin(brokers: str) -> AdminClient:
     """It must outlive the answers it is asked for."""
     return AdminClient({"bootstrap.servers": brokers, "log_level": 2})

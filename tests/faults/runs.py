@@ -1,5 +1,6 @@
 """Runs of `produce` and `consume` for the tests of the network and the brokers, and what must hold after each."""
 
+import re
 import signal
 from collections import Counter
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ def consume(ferry: Ferry, brokers: str, topic: str, group: str, database: str, *
     """Start `chatferry consume`."""
     named = ["--brokers", brokers, "--topic", topic, "--group", group, "--database", database]
     return ferry.start("consume", *named, "--json", "--workers", str(workers), "-v", *more)
+
+
+def moves(log: str) -> int:
+    """How often partitions came to a worker or went, by the log of `consume -v`."""
+    return len(re.findall(r"DEBUG partitions \[\d.*\] (?:came|went)", log))
 
 
 def assert_exact(database: str, lines: int) -> None:

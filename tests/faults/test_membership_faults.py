@@ -1,7 +1,6 @@
 """Members that come and go, with and without a name of their own (static membership), by both group protocols."""
 
 import os
-import re
 import signal
 from contextlib import closing
 from dataclasses import replace
@@ -24,15 +23,10 @@ from tests.acceptance.ferry import (
     table_rows,
     wait_until,
 )
-from tests.faults.rig import PARTITIONS, fill, owners, worker_order
-from tests.faults.runs import assert_exact, consume
+from tests.faults.rig import PARTITIONS, be_patient, fill, owners, worker_order
+from tests.faults.runs import assert_exact, consume, moves
 
 PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
-
-
-def moves(log: str) -> int:
-    """How often partitions came to a worker or went, by the log of `consume -v`."""
-    return len(re.findall(r"DEBUG partitions \[\d.*\] (?:came|went)", log))
 
 
 class Pair:
@@ -93,6 +87,7 @@ class Pair:
 def test_rolling_restart_loses_and_doubles_nothing_and_a_partition_has_one_owner_at_all_times(
     brokers: str, topic: str, group: str, database: str, ferry: Ferry, protocol: str, *, static: bool
 ) -> None:
+    be_patient(brokers, group)  # with a member that is away for as long as a restart takes
     pair = Pair(ferry, (brokers, topic, group, database), protocol, ("a", "b") if static else ())
     pair.feed()
     pair.runs[0].wait_until(pair.settled, "both are at work")
