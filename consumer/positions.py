@@ -64,7 +64,8 @@ def watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int
             return consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_SECONDS)
         except KafkaException as error:
             said = _said(error.args[0], f"Asking for the ends of {topic} partition {partition}")
-        if not isinstance(said, BrokerDown) or time.monotonic() > deadline:
+            leaderless = error.args[0].name() == "_UNKNOWN_PARTITION"  # for a moment, where its broker just came back
+        if not (isinstance(said, BrokerDown) or leaderless) or time.monotonic() > deadline:
             raise said
         time.sleep(PAUSE_SECONDS)
 

@@ -241,8 +241,28 @@ class Record(NamedTuple):
     """When its producer made it, in Unix milliseconds."""
 
 
+NO_LEADER_YET = ("_UNKNOWN_PARTITION", "LEADER_NOT_AVAILABLE", "NOT_LEADER_FOR_PARTITION")
+"""What a client says of a partition whose broker has just come back."""
+
+
 def ends(brokers: str, topic: str) -> dict[int, int]:
-    """The end offset of each partition."""
+    """The end offset of each partition; waits for a broker that has just come back."""
+    found: dict[int, int] = {}
+
+    def answered() -> bool:
+        try:
+            found.update(_ends(brokers, topic))
+        except KafkaException as error:
+            if error.args[0].name() in NO_LEADER_YET:
+                return False
+            raise
+        return True
+
+    wait_until(answered, f"the ends of {topic}")
+    return found
+
+
+def _ends(brokers: str, topic: str) -> dict[int, int]:
     consumer = _reader(brokers)
     try:
         partitions = consumer.list_topics(topic, timeout=SILENCE_SECONDS).topics[topic].partitions
@@ -334,7 +354,7 @@ def create_topic(brokers: str, topic: str, partitions: int = 4) -> None:
 
 def _has_leaders(brokers: str, topic: str) -> bool:
     try:
-        return bool(ends(brokers, topic))
+        return bool(_ends(brokers, topic))
     except KafkaException:  # its leaders are not chosen yet
         return False
 
