@@ -1,9 +1,12 @@
 """Kafka away under a listener, a listener killed with lines on its spool: every line is in the table once."""
 
+import fcntl
 import os
 import random
 import signal
+import termios
 import time
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -46,6 +49,12 @@ class Site:
 
     def say(self, first: int, count: int, data: str = "hello") -> None:
         os.write(self.source, b"".join(message(n, data) + b"\n" for n in range(first, first + count)))
+
+    def all_read(self) -> bool:
+        """Whether nothing waits in the pipe to the listener."""
+        waiting = array("i", [0])
+        fcntl.ioctl(self.standard_input, termios.FIONREAD, waiting)
+        return waiting[0] == 0
 
     def count(self) -> int:
         """Records of the topic; 0 while its leaders are not chosen again."""
@@ -152,16 +161,20 @@ def test_full_spool_makes_the_source_wait_and_is_told_and_when_it_is_over(paused
     """(A source that waits fills a spool this small again while it empties: each time is told.)"""
     running = paused.listen("--spool-limit", "20000")
     paused.kafka.pause()
-    for first in range(0, 300, 10):  # 3,000 bytes at a time; the pipe takes what the listener does not
-        paused.say(first, 10, "x" * 200)
-    running.wait_until(lambda: "The spool is full" in running.err, "it says that the spool is full")
+    said = 0
+    while "The spool is full" not in running.err:
+        paused.say(said, 10, "x" * 200)
+        said += 10
+        running.wait_until(lambda: paused.all_read() or "The spool is full" in running.err, "it reads, or waits")
+    paused.say(said, 10)
+    said += 10
     assert running.err.count("The spool is full (20,000 bytes") == 1
-    assert paused.spooled() < 300
+    assert paused.spooled() < said
     paused.kafka.resume()
-    running.wait_until(lambda: paused.count() >= 300, "all are on the topic")
+    running.wait_until(lambda: paused.count() >= said, "all are on the topic")
     told = running.end(signal.SIGTERM).err
     assert told.count("The spool is full") == told.count("Spool: Back after")
-    assert paused.stored() == list(range(300))
+    assert paused.stored() == list(range(said))
 
 
 @pytest.mark.long
