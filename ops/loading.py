@@ -112,7 +112,7 @@ class Load:
         address = Address(self.producer_settings, self.topic, self.dead, self._given["key"])
         publisher, facts = address.open(self.manifest.settled)
         manner = Manner(stopping=self._stopping, open_input=partial(open_input, how=conversion_of(self._given)))
-        self._dispatch = Dispatch(publisher, facts, manner, place=None)
+        self._dispatch = Dispatch(publisher, facts, manner, checkpoints=None)
         self._references: Callable[[], int] = lambda: publisher.references
         thread = threading.Thread(target=self._produce, name="producer")
         thread.start()

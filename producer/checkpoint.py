@@ -91,7 +91,8 @@ class Checkpoint:
                 reason,
             )
             return 0
-        self._saved = state.offset
+        if not state.done:  # else it is written again: there is something to be expected of it
+            self._saved = state.offset
         return state.offset
 
     def _read(self) -> State | None:
@@ -134,7 +135,10 @@ class Checkpoint:
 
     def _grown_head(self) -> bytes:
         """The first bytes as they were read: more where the file grew, but not those of a file rewritten meanwhile."""
-        now = self._source.head()
+        try:
+            now = self._source.head()
+        except Stop:  # its disk fails, and whoever reads it says so: what was sent is written down all the same
+            return self._head
         return now if now.startswith(self._head) else self._head
 
     def start_over(self, offset: int, head: bytes) -> None:

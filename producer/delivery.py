@@ -64,14 +64,13 @@ class Delivery:
     not fit together any more. What it had in flight is read and sent again, as after a crash.
     """
 
-    def __init__(self, address: Address, manner: Manner, place: CheckpointPlace | None) -> None:
+    def __init__(self, address: Address, manner: Manner, checkpoints: CheckpointPlace | None) -> None:
         """Raises `Stop` where no broker answers, it refuses us, or there is no such topic."""
         self._address = address
         self._manner = manner
-        self._place = place
         manner.longest_now = LimitNow(address.settings, address.topic)
         self._publisher, facts = address.open()
-        self.dispatch = Dispatch(self._publisher, facts, manner, place)
+        self.dispatch = Dispatch(self._publisher, facts, manner, checkpoints)
         self._before: Counter[int] = Counter()
         self._references_before = 0
         self._fruitless = -1  # the first is never one of them

@@ -11,11 +11,27 @@ DESCRIPTORS_FOLLOWED = 4
 """What an open file needs that is followed: itself, its checkpoint's lock, and as much for one that was rotated away.
 """
 
+DESCRIPTORS_WANTED = 4096
+"""What the soft limit is raised to, where the hard one allows it: many logs that are rotated often need it."""
+
 
 def most_followed() -> int:
     """How many followed files may be open at once under this process's limit of descriptors."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(8, min(256, (limit - 2 * DESCRIPTORS_BESIDE) // DESCRIPTORS_FOLLOWED))
+    return max(8, min(256, _room() // DESCRIPTORS_FOLLOWED))
+
+
+def most_open() -> int:
+    """How many replayed files may wait for their acknowledgements at once, each with its checkpoint's lock."""
+    return max(8, min(256, _room() // 2))
+
+
+def _room() -> int:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < DESCRIPTORS_WANTED:
+        soft = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_WANTED)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    limit = DESCRIPTORS_WANTED if soft == resource.RLIM_INFINITY else soft
+    return limit - 2 * DESCRIPTORS_BESIDE
 
 
 def make_room(files: int) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from typing import Self
 
-from producer.descriptors import make_room
+from producer.descriptors import make_room, most_open
 from producer.first_look import FirstLook
 from producer.following import Following, Orphan
 from producer.history import History
@@ -15,7 +15,8 @@ from producer.merging import Conductor
 from producer.publisher import Publisher
 from producer.shipment import Manner
 from producer.sources.names import Names
-from producer.sources.streams import STANDARD_INPUT, Identity
+from producer.sources.rotated import identity_at
+from producer.sources.streams import STANDARD_INPUT, Identity, printable_path
 from producer.topic import TopicFacts
 from schemas.errors import ClientEnded, Stop, UsageProblem
 
@@ -25,16 +26,22 @@ FOLLOW_SECONDS = 0.05
 """How often a followed file is looked at when it did not grow: part of a line's way to its row, which should take a
 quarter of a second at most."""
 
+ROOM_SECONDS = 0.01
+"""How often it is looked whether one of too many small files is acknowledged, and can be closed."""
+
 
 class Dispatch:
     """Says which source is sent when, and sees the work to its end."""
 
-    def __init__(self, publisher: Publisher, facts: TopicFacts, manner: Manner, place: CheckpointPlace | None) -> None:
-        """`place` is None where nothing should be resumed: then every source is read from its start."""
+    def __init__(
+        self, publisher: Publisher, facts: TopicFacts, manner: Manner, checkpoints: CheckpointPlace | None
+    ) -> None:
+        """`checkpoints` is None where nothing should be resumed: then every source is read from its start."""
         self._publisher = publisher
         self._facts = facts
         self._manner = manner
-        self.hold = Hold(publisher, facts, manner, place)
+        self.hold = Hold(publisher, facts, manner, checkpoints)
+        self._most = most_open()
         self._following: Following | None = None
         self.orphans: list[Orphan] = []
         """Followed files without a name that wait for whoever goes on."""
@@ -63,7 +70,7 @@ class Dispatch:
     def replay(self, paths: Iterable[str], progress: Callable[[], None]) -> None:
         """Send every source to its end: by the timestamps merged by time, otherwise in the order given. A loop does so
         again and again."""
-        names = list(dict.fromkeys(paths))
+        names = _each_file_once(paths)
         once = self._merged if self._manner.pace.by_moment else self._in_turn
         if self._manner.loop is None:
             once(names, progress)
@@ -84,6 +91,10 @@ class Dispatch:
             while not self._manner.stopping() and shipment.step():
                 progress()
             self.hold.close_settled()
+            while self.hold.open_files > self._most and not self._manner.stopping():
+                self._publisher.serve(ROOM_SECONDS)
+                progress()
+                self.hold.close_settled()
             if self._manner.stopping():
                 return
 
@@ -109,12 +120,13 @@ class Dispatch:
                 raise UsageProblem("With --follow, standard input cannot be read beside files", "Run two producers")
             self.replay(names, progress)
             return
-        place = self.hold.place
         first_look = self._manner.first_look or FirstLook(Names(names))
-        if place:
-            first_look.claim(self.hold.open_checkpoint)
-        restart = place is not None and place.restart
-        self._following = Following(first_look.names, self.hold, self._history, restart=restart)
+        checkpoints = self.hold.checkpoints
+        rotated = first_look.claim(self.hold.open_checkpoint) if checkpoints else []
+        restart = checkpoints is not None and checkpoints.restart
+        self._following = Following(
+            first_look.names, self.hold, self._history, afresh=lambda path: restart and path not in rotated
+        )
         self._following.inherit(self.orphans)
         self.orphans.clear()
         while not self._manner.stopping():
@@ -123,9 +135,9 @@ class Dispatch:
             progress()
 
     def _history(self, taken: Collection[Identity]) -> History | None:
-        if self.hold.place is None:
+        if self.hold.checkpoints is None:
             return None
-        logbook = Logbook(self.hold.place.folder, self._facts.name, self.hold.target)
+        logbook = Logbook(self.hold.checkpoints.folder, self._facts.name, self.hold.target)
         return History(logbook, self.hold.open_checkpoint, taken)
 
     # -- the end --
@@ -137,7 +149,7 @@ class Dispatch:
         """
         deadline: float | None = None
 
-        def give_up() -> bool:
+        def time_is_up() -> bool:
             nonlocal deadline
             if not self._manner.stopping():
                 return False
@@ -145,7 +157,7 @@ class Dispatch:
             return time.monotonic() > deadline
 
         try:
-            left = self._publisher.flush(give_up=give_up)
+            left = self._publisher.flush(give_up=time_is_up)
             if left:
                 self._publisher.abandon()
         finally:
@@ -160,7 +172,18 @@ class Dispatch:
 
     def successor(self, publisher: Publisher, facts: TopicFacts) -> Self:
         """Another that goes on from the checkpoints of this one, which gave up."""
-        successor = type(self)(publisher, facts, self._manner, self.hold.place)
+        successor = type(self)(publisher, facts, self._manner, self.hold.checkpoints)
         successor.hold = self.hold.successor(publisher, facts)
         successor.orphans, self.orphans = self.orphans, []
         return successor
+
+
+def _each_file_once(paths: Iterable[str]) -> list[str]:
+    """The names in their order, without those of a file that has another one already: a link beside it, for example."""
+    names: dict[str | Identity, str] = {}
+    for path in dict.fromkeys(paths):
+        found = identity_at(path)
+        first = names.setdefault(found[0] if found else path, path)
+        if first != path:
+            log.info("%s is the same file as %s: sent once", printable_path(path), printable_path(first))
+    return list(names.values())

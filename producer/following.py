@@ -10,6 +10,7 @@ from typing import NamedTuple
 from producer.descriptors import most_followed
 from producer.history import History
 from producer.sources.names import Names
+from producer.sources.rotated import identities_around
 from producer.sources.streams import Identity, NoSuchFile, check_path, opened_source
 from producer.trail import LOOK_SECONDS, Shipping, Trail
 
@@ -23,7 +24,7 @@ QUIET_SECONDS = 10.0
 
 
 class Orphan(NamedTuple):
-    """A file that is open and has no name any more: the followed path, and a descriptor for the next owner to close."""
+    """A file that is open and cannot be found any more: its followed path, and a descriptor for its next owner."""
 
     path: str
     descriptor: int
@@ -41,11 +42,11 @@ class Following:
         shipping: Shipping,
         history: Callable[[dict[Identity, object]], History | None],
         *,
-        restart: bool = False,
+        afresh: Callable[[str], bool] = lambda _: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`history` is given the files that are being read, as they come and go; with `restart` nothing is looked for
-        that came before.
+        """`history` is given the files that are being read, as they come and go; nothing is looked for that came before
+        the first file of a name that begins `afresh`.
 
         Raises `Stop` for a name behind which there is something that cannot be followed.
         """
@@ -55,7 +56,7 @@ class Following:
         self._shipping = shipping
         self._taken: dict[Identity, object] = {}
         self._history = history(self._taken)
-        self._restart = restart
+        self._afresh = afresh
         self._clock = clock
         self._most = most_followed()
         self._trails: dict[str, Trail] = {}
@@ -67,19 +68,21 @@ class Following:
             _see_that_it_can_be_followed(path)
 
     def inherit(self, orphans: Sequence[Orphan]) -> None:
-        """Go on with files that were open, and have no name any more."""
+        """Go on with files that were open, and are not to be found any more."""
         for orphan in orphans:
+            raw = io.FileIO(orphan.descriptor, "rb")
+            raw.seek(0)  # a duplicate stands where its original did
             trail = self._trails.get(orphan.path) or self._add(orphan.path)
-            trail.inherit(opened_source(orphan.path, io.FileIO(orphan.descriptor, "rb")))
+            trail.inherit(opened_source(orphan.path, raw))
 
     def orphans(self) -> list[Orphan]:
-        """The open files that have no name any more: nobody else could open them."""
-        return [
-            Orphan(trail.path, generation.duplicate())
-            for trail in self._trails.values()
-            for generation in trail.generations
-            if generation.removed
-        ]
+        """The open files that stand neither at their name nor beside it any more: nobody else would find them."""
+        found: list[Orphan] = []
+        for trail in self._trails.values():
+            if generations := trail.generations:
+                around = identities_around(trail.path)
+                found += [Orphan(trail.path, g.duplicate()) for g in generations if g.identity not in around]
+        return found
 
     def turn(self) -> bool:
         """Give every file its turn; whether something was sent."""
@@ -102,7 +105,7 @@ class Following:
             self._history,
             self._taken,
             given=path in self._given,
-            restart=self._restart,
+            afresh=self._afresh(path),
             clock=self._clock,
         )
         self._trails[path] = trail

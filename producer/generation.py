@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 
 from producer.shipment import Shipment
-from producer.sources.streams import Identity
+from producer.sources.streams import Identity, Source
 
 log = logging.getLogger(__name__)
 
@@ -46,20 +46,20 @@ class Generation:
     @property
     def size(self) -> int:
         """Its size in bytes now."""
-        return os.fstat(self._descriptor).st_size
+        return self._source.status().st_size
 
     @property
     def removed(self) -> bool:
         """Whether it has no name any more."""
-        return os.fstat(self._descriptor).st_nlink == 0
+        return self._source.status().st_nlink == 0
 
     @property
-    def _descriptor(self) -> int:
-        return self.shipment.reader.source.raw.fileno()
+    def _source(self) -> Source:
+        return self.shipment.reader.source
 
     def duplicate(self) -> int:
         """Another descriptor of the file, for somebody else to close."""
-        return os.dup(self._descriptor)
+        return os.dup(self._source.raw.fileno())
 
     @property
     def unterminated(self) -> int:
@@ -74,7 +74,7 @@ class Generation:
     @property
     def unread(self) -> bool:
         """Whether there may be something in it that was not read yet."""
-        packed = self.shipment.reader.source.compression is not None
+        packed = self._source.compression is not None
         return packed or self.size > self.shipment.reader.position
 
     @property

@@ -2,21 +2,18 @@
 
 import logging
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import NamedTuple
 
+from producer.beside import Beside, speaks_of
 from producer.checkpoint import OpenCheckpoint
 from producer.logbook import KEEP_DONE_SECONDS, Entry, Logbook
-from producer.sources.rotated import Sibling, siblings
-from producer.sources.streams import HEAD_BYTES, Identity, open_source, printable_path, text_head
-from producer.state import State, place_of
+from producer.sources.rotated import Sibling
+from producer.sources.streams import Identity, open_source, printable_path
+from producer.state import place_of
 from schemas.errors import Stop
 
 log = logging.getLogger(__name__)
-
-GROWING_SECONDS = 10.0
-"""A compressed file that was written to so recently may still be without its first block."""
 
 
 class Leg(NamedTuple):
@@ -26,20 +23,16 @@ class Leg(NamedTuple):
     identity: Identity
 
 
-class Undecided(Exception):
-    """A compressed file beside the log is so young that nobody can tell what it holds."""
-
-
-@dataclass
-class _Look:
+class _Look(NamedTuple):
     """One look at a name: what is known and what is there."""
 
-    path: str
     place: str
-    entries: Sequence[Entry]
-    around: Sequence[Sibling]
+    entries: list[Entry]
+    beside: Beside
+    here: str | None
+    """The key of the file that stands at the name."""
     own: Entry | None
-    """The checkpoint of the file that stands at the name, where it can be believed."""
+    """Its checkpoint, where that can be believed."""
 
 
 class History:
@@ -68,17 +61,27 @@ class History:
         entries = self._logbook.of(place)
         if not entries:
             return []
-        around = siblings(path)
-        self._forget_old(entries, around)
-        look = _Look(path, place, entries, around, self._believed(path, identity))
-        found = self._unfinished(look, identity, loud=loud)
-        if look.own is None or not look.own.state.head_length:  # it was empty, and may have been filled and emptied
-            found |= self._between(look, found)
+        try:
+            look = self._look(path, place, entries, identity)
+            found = self._unfinished(look, loud=loud)
+            if look.own is None or not look.own.state.head_length:  # it was empty, may have been filled and emptied
+                found |= self._between(look, found)
+        except PermissionError as error:
+            log.warning(
+                "%s: its folder does not let us look for files that were rotated (%s): what is in them is not sent "
+                "before somebody lets us",
+                printable_path(path),
+                error.strerror,
+            )
+            return []
         return [Leg(s.path, s.identity) for s in sorted(found, key=lambda sibling: sibling.modified_ns)]
 
-    def _believed(self, path: str, identity: Identity | None) -> Entry | None:
-        entry = identity and self._logbook.get(self._logbook.key_of(identity))
-        return entry if entry and self._speaks_of(entry, path) else None
+    def _look(self, path: str, place: str, entries: list[Entry], identity: Identity | None) -> _Look:
+        beside = Beside(path, self._logbook, entries, self._taken)
+        self._forget_old(entries, beside)
+        here = identity and self._logbook.key_of(identity)
+        entry = here and self._logbook.get(here)
+        return _Look(place, entries, beside, here, entry if entry and speaks_of(entry, path) else None)
 
     def goes_on(self, path: str, identity: Identity) -> bool:
         """Whether the file at `path` is still the one that its checkpoint speaks of, so that nothing came in between.
@@ -86,66 +89,32 @@ class History:
         Cheap: neither the checkpoints nor the files beside it are looked through.
         """
         entry = self._logbook.read(self._logbook.key_of(identity))
-        return entry is not None and entry.state.head_length > 0 and self._speaks_of(entry, path)
+        return entry is not None and entry.state.head_length > 0 and speaks_of(entry, path)
 
-    @staticmethod
-    def _speaks_of(entry: Entry, path: str) -> bool:
-        try:
-            source = open_source(path, lambda: False)
-        except Stop:
-            return False
-        try:
-            return entry.state.distrust(entry.key, source) is None
-        finally:
-            source.close()
-
-    def _unfinished(self, look: _Look, identity: Identity | None, *, loud: bool) -> set[Sibling]:
+    def _unfinished(self, look: _Look, *, loud: bool) -> set[Sibling]:
         """Files that a checkpoint knows and that may hold more."""
         found: set[Sibling] = set()
-        renewed = set[str | None]()
-        here = identity and self._logbook.key_of(identity)
-        by_key = {self._logbook.key_of(sibling.identity): sibling for sibling in look.around}
-        being_read = {self._logbook.key_of(taken) for taken in self._taken} - {here}
+        renewed = {look.here}
+        being_read = {self._logbook.key_of(taken) for taken in self._taken} - {look.here}
         for entry in look.entries:
             if entry.state.done or entry is look.own or entry.key in being_read:
                 continue
-            sibling = by_key.get(entry.key)
-            if sibling and self._speaks_of(entry, sibling.path):
+            if sibling := look.beside.same_file(entry):
                 found.add(sibling)
-            elif copy := self._copy(entry.state, look.around):
-                if self._claim(copy, look.place, entry.state.offset):
-                    found.add(copy)
-                    renewed.add(self._logbook.key_of(copy.identity))
-                    self._let_go(entry, {here, *renewed})
+            elif copies := look.beside.copies(entry):
+                claimed = self._claim_copies(look, entry, copies)
+                found |= claimed
+                renewed |= {self._logbook.key_of(copy.identity) for copy in claimed}
+                if claimed:
+                    self._let_go(entry, renewed)
             else:
+                look.beside.see_that_it_is_gone(entry)
                 self._tell_missing(look, entry, loud=loud)
-                self._let_go(entry, {here, *renewed})
+                self._let_go(entry, renewed)
         return found
 
-    def _copy(self, state: State, around: Sequence[Sibling]) -> Sibling | None:
-        """The file that holds the text that a checkpoint speaks of: a copy, or compressed."""
-        if not state.head_length:
-            return None
-        for sibling in around:
-            if not sibling.rotated or sibling.identity in self._taken:
-                continue
-            head = self._head(sibling, state.head_length)
-            if state.begins_like(head) and self._holds(sibling, state.offset):
-                return sibling
-        return None
-
-    @staticmethod
-    def _head(sibling: Sibling, length: int) -> bytes:
-        """Raises `Undecided` where it is still being compressed and has not so much yet."""
-        head = text_head(sibling.path, length)
-        # a clock of a file server may be ahead a little; where it is far off, the file is not waited for
-        if head is None and sibling.compressed and abs(time.time() - sibling.modified_ns / 1e9) < GROWING_SECONDS:
-            raise Undecided(sibling.path)
-        return head or b""
-
-    @staticmethod
-    def _holds(sibling: Sibling, offset: int) -> bool:
-        return sibling.compressed or sibling.size >= offset
+    def _claim_copies(self, look: _Look, entry: Entry, copies: list[Sibling]) -> set[Sibling]:
+        return {copy for copy in copies if self._claim(copy, look.place, look.beside.start_of(copy, copies, entry))}
 
     def _between(self, look: _Look, found: set[Sibling]) -> set[Sibling]:
         """Rotated files that no checkpoint knows, written to since the last one was saved."""
@@ -153,32 +122,22 @@ class History:
         since = min(self._since(look, entry) for entry in telling)
         return {
             sibling
-            for sibling in look.around
-            if sibling.rotated
-            and sibling not in found
+            for sibling in look.beside.unread
+            if sibling not in found
             and sibling.modified_ns >= since
-            and sibling.identity not in self._taken
-            and not self._is_known(look, sibling)
+            and not look.beside.is_known(sibling)
             and self._claim(sibling, look.place, 0)
         }
 
     def _since(self, look: _Look, entry: Entry) -> int:
         """When the file of a checkpoint was last written to, or else when the checkpoint was."""
-        own = [s.modified_ns for s in look.around if self._logbook.key_of(s.identity) == entry.key]
+        own = [s.modified_ns for s in look.beside.files if self._logbook.key_of(s.identity) == entry.key]
         return min([entry.saved_ns, *own])
-
-    def _is_known(self, look: _Look, sibling: Sibling) -> bool:
-        """Whether a checkpoint speaks of this file, or of that of which it is a copy."""
-        entry = self._logbook.get(self._logbook.key_of(sibling.identity))
-        if entry and entry.state.head_length and self._speaks_of(entry, sibling.path):
-            return True
-        head = self._head(sibling, HEAD_BYTES)
-        return any(e.state.head_length and e.state.begins_like(head) for e in look.entries)
 
     def _claim(self, sibling: Sibling, place: str, offset: int) -> bool:
         """Write down from where on a file is still to be sent; False where somebody else is sending it."""
         try:
-            source = open_source(sibling.path, lambda: False)
+            source = open_source(sibling.path)
         except Stop as problem:
             log.warning("%s", problem)
             return False
@@ -199,19 +158,18 @@ class History:
             self._logbook.finish(entry)
 
     def _tell_missing(self, look: _Look, entry: Entry, *, loud: bool) -> None:
-        if not loud or not entry.state.offset:
-            log.info("%s: the file that stood there before is gone", printable_path(look.path))
+        if not loud or not (entry.state.offset or entry.state.head_length):
+            log.info("%s: the file that stood there before is gone", printable_path(look.beside.path))
             return
         log.warning(
             "%s: the file that stood there before was sent up to byte %s, and is not found beside it: what was "
             "written to it after that, if anything, is missing",
-            printable_path(look.path),
+            printable_path(look.beside.path),
             f"{entry.state.offset:,}",
         )
 
-    def _forget_old(self, entries: Sequence[Entry], around: Sequence[Sibling]) -> None:
-        there = {self._logbook.key_of(sibling.identity) for sibling in around}
+    def _forget_old(self, entries: Collection[Entry], beside: Beside) -> None:
         limit = (time.time() - KEEP_DONE_SECONDS) * 1e9
         for entry in entries:
-            if entry.state.done and entry.saved_ns < limit and entry.key not in there:
+            if entry.state.done and entry.saved_ns < limit and entry.key not in beside.keys:
                 self._logbook.forget(entry)

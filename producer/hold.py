@@ -11,7 +11,7 @@ from producer.ledger import Counts
 from producer.publisher import Publisher
 from producer.shipment import Manner, Shipment
 from producer.sources.reader import PACED_READ_BYTES, READ_BYTES, Reader
-from producer.sources.streams import Source
+from producer.sources.streams import Identity, Source
 from producer.state import place_of
 from producer.topic import TopicFacts
 
@@ -29,14 +29,17 @@ class CheckpointPlace:
 class Hold:
     """Takes sources on board, goes on from their checkpoints, and closes them when all of theirs is acknowledged."""
 
-    def __init__(self, publisher: Publisher, facts: TopicFacts, manner: Manner, place: CheckpointPlace | None) -> None:
-        """`place` is None where nothing should be resumed: then every source is read from its start."""
+    def __init__(
+        self, publisher: Publisher, facts: TopicFacts, manner: Manner, checkpoints: CheckpointPlace | None
+    ) -> None:
+        """`checkpoints` is None where nothing should be resumed: then every source is read from its start."""
         self._publisher = publisher
         self._facts = facts
         self._manner = manner
-        self.place = place
+        self.checkpoints = checkpoints
         self._resources: dict[Shipment, ExitStack] = {}
-        self._begun: set[str] = set()
+        self._begun: set[str | Identity] = set()
+        """Places and files whose checkpoints are of this run."""
         self._counts_before = Counts()
         """What was sent before, of this run: by another client, and of files that were left."""
         self._progress_before = 0
@@ -78,11 +81,11 @@ class Hold:
         return shipment
 
     def _resumed(self, source: Source, place: str, stack: ExitStack) -> tuple[Checkpoint | None, int]:
-        if source.identity is None or self.place is None:
+        if source.identity is None or self.checkpoints is None:
             return None, 0
         checkpoint = stack.enter_context(self.open_checkpoint(source, place))
-        begins_anew = self.place.restart and place not in self._begun
-        self._begun.add(place)
+        begins_anew = self.checkpoints.restart and self._begun.isdisjoint((place, source.identity))
+        self._begun.update((place, source.identity))
         start = 0 if begins_anew else checkpoint.load()
         if start and not source.goes_on_at(start):
             log.warning("%s: it does not go on where its checkpoint stands; it is read from its start", source.name)
@@ -93,8 +96,8 @@ class Hold:
 
     def open_checkpoint(self, source: Source, place: str) -> Checkpoint:
         """The checkpoint of a file that stands, or stood, behind `place`. Raises `Stop` as `Checkpoint` does."""
-        assert self.place is not None
-        return Checkpoint(self.place.folder, source, self._facts.name, self.target, place)
+        assert self.checkpoints is not None
+        return Checkpoint(self.checkpoints.folder, source, self._facts.name, self.target, place)
 
     @property
     def target(self) -> str:
@@ -147,14 +150,19 @@ class Hold:
 
     def successor(self, publisher: Publisher, facts: TopicFacts) -> Self:
         """Another that goes on from the checkpoints of this one, which is closed."""
-        place = self.place and replace(self.place, restart=False)
-        successor = type(self)(publisher, facts, self._manner, place)
+        checkpoints = self.checkpoints and replace(self.checkpoints, restart=False)
+        successor = type(self)(publisher, facts, self._manner, checkpoints)
         successor.resumed_from = self.resumed_from
         counts = (shipment.ledger.counts for shipment in self.shipments)
         successor._counts_before = sum(counts, self._counts_before)  # noqa: SLF001 -- one of us
         return successor
 
     # -- figures --
+
+    @property
+    def open_files(self) -> int:
+        """How many sources are open: those that are being read, and those that wait for their acknowledgements."""
+        return len(self._resources)
 
     @property
     def raw_position(self) -> int:

@@ -5,13 +5,17 @@ import math
 from collections import deque
 from collections.abc import Callable
 
+from producer.beside import GROWING_SECONDS, Undecided
 from producer.generation import Generation
-from producer.history import GROWING_SECONDS, History, Leg, Undecided
+from producer.history import History, Leg
 from producer.sources.rotated import identity_at
 from producer.sources.streams import Identity, printable_path
 from schemas.errors import Stop
 
 log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+"""So long after a look that decided nothing there is another one."""
 
 
 class Predecessors:
@@ -38,6 +42,7 @@ class Predecessors:
         self._loud = True
         """Whether the next search says that lines may be missing."""
         self._undecided_since: float | None = None
+        self._retry_at = 0.0
 
     @property
     def left(self) -> bool:
@@ -80,10 +85,13 @@ class Predecessors:
         """
         if self._history is None or self._looked_for == [identity]:
             return True
+        if now < self._retry_at:
+            return False
         try:
             self._legs.extend(self._history.before(self._path, identity, loud=self._loud))
         except Undecided as young:
             self._tell_undecided(young, now)
+            self._retry_at = now + RETRY_SECONDS
             return False
         self._undecided_since = None
         self.settle_for(identity)
@@ -103,7 +111,8 @@ class Predecessors:
     def wake(self, grown: Identity | None) -> None:
         """The name was left alone for a while; `grown` is its file where that has only grown.
 
-        What was sent of it by then is all there was, so nothing is told as missing.
+        All of it was sent when it was left, so nothing is told as missing: what it got within a second of being moved
+        away or removed, to where it cannot be found, nobody would know.
         """
         if grown and self._history is not None and self._history.goes_on(self._path, grown):
             self.settle_for(grown)
@@ -119,11 +128,8 @@ class Predecessors:
         """The next search looks, whatever stands at the name."""
         self._looked_for.clear()
 
-    def look_for_copies(self, identity: Identity) -> None:
+    def look_for_copies(self, identity: Identity, now: float) -> None:
         """The file at the name begins anew; a copy that was made of it before may hold what was not read."""
-        if self._history is None:
-            return
-        try:
-            self._legs.extend(self._history.before(self._path, identity, loud=False))
-        except Undecided as young:
-            log.warning("%s: %s is not looked at: it is still being compressed", printable_path(self._path), young)
+        self._loud = False
+        self.look_again()
+        self.look_for(identity, now)

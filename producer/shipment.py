@@ -72,7 +72,7 @@ class Shipment:
         self.before_starting_over: Callable[[], None] = lambda: None
         """Called when the file was found truncated, while the checkpoint still speaks of what stood there."""
         self.ledger = Ledger(self.name, start)
-        self._generation = reader.generation
+        self._truncations = reader.truncations
         self._publisher = publisher
         self._manner = manner
         self._checkpoint = checkpoint
@@ -105,15 +105,19 @@ class Shipment:
         block = self.reader.next_block()
         if block is None and self.reader.ended and not self._manner.stopping():
             block = self.reader.last_block()
-        if self.reader.generation != self._generation:
+        if self.reader.truncations != self._truncations:
             self._start_over()
         return None if block is None else self._enter(block)
 
     def _start_over(self) -> None:
-        """The file was truncated: what is in flight of the old one counts for nothing in the new one."""
-        self._generation = self.reader.generation
+        """The file was truncated: what is in flight of the old one counts for nothing in the new one.
+
+        What is written down of the old one is kept for a while: a copy of it may still be looked for.
+        """
+        self._truncations = self.reader.truncations
         if self._checkpoint:
             self._checkpoint.start_over(self.ledger.acknowledged, self.reader.head_before)
+        self._next_save = time.monotonic() + CHECKPOINT_SECONDS
         self.before_starting_over()
         self.ledger = Ledger(self.name, 0, self.counts)
 

@@ -1,7 +1,6 @@
 """What a checkpoint file holds, and whether it can be believed."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Self
 
@@ -60,10 +59,10 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _ends_a_line(source: Source, offset: int) -> bool:
-    size = os.fstat(source.raw.fileno()).st_size
+    size = source.status().st_size
     if offset > size:
         return False
-    return offset in (0, size) or os.pread(source.raw.fileno(), 1, offset - 1) == b"\n"
+    return offset in (0, size) or source.part(offset - 1, 1) == b"\n"
 
 
 def key_of(identity: Identity, topic: str, topic_id: str) -> str:

@@ -59,14 +59,14 @@ class Trail:
         taken: MutableMapping[Identity, object],
         *,
         given: bool = True,
-        restart: bool = False,
+        afresh: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`taken` holds the files that any trail reads; without a `history` nothing is looked for that came before, and
-        with `restart` not before the first file. `given` is a name that a person typed: that it is missing is told."""
+        with `afresh` not before the first file. `given` is a name that a person typed: that it is missing is told."""
         self.path = path
         self._given = given
-        self._restart = restart
+        self._afresh = afresh
         self._shipping = shipping
         self._taken = taken
         self._clock = clock
@@ -96,6 +96,8 @@ class Trail:
             return self._predecessors.step(self._clock())
         if self._now is None:
             return self._begin()
+        if not self._predecessors.look_for(self._now.identity, self._clock()) or self._predecessors.left:
+            return self._predecessors.left
         moved = self._now.step(self._clock())
         if not moved or self._clock() >= self._next_look:
             self._look_at_the_name(self._now)
@@ -108,10 +110,9 @@ class Trail:
         identity = found and found[0]
         if self._clock() < self._retry_at or identity in self._taken:
             return False
-        if self._restart:
+        if self._afresh:
             self._predecessors.settle_for(identity)
         if not self._predecessors.look_for(identity, self._clock()):
-            self._retry_at = self._clock() + LOOK_SECONDS
             return False
         if self._predecessors.left:
             return True
@@ -138,7 +139,7 @@ class Trail:
         self._now.shipment.save()  # from now on it is known, and looked for if it is renamed
         self._begun = True
         self._complaint = None
-        self._told_missing = self._restart = False
+        self._told_missing = self._afresh = False
         return True
 
     def _complain(self, problem: Stop) -> None:
@@ -148,7 +149,7 @@ class Trail:
 
     def _open(self, path: str, identity: Identity) -> Generation | None:
         """None where another file stands at the path by now: then what came before it has to be looked for again."""
-        source = open_source(path, lambda: False)
+        source = open_source(path)
         with ExitStack() as stack:
             stack.callback(source.close)
             if source.identity != identity or identity in self._taken:
@@ -163,7 +164,7 @@ class Trail:
         assert source.identity is not None
         shipment = self._shipping.ship(source, place_of(self.path))
         identity = source.identity
-        shipment.before_starting_over = lambda: self._predecessors.look_for_copies(identity)
+        shipment.before_starting_over = lambda: self._predecessors.look_for_copies(identity, self._clock())
         self._taken[identity] = self
         return Generation(shipment, identity, self._clock())
 

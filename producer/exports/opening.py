@@ -132,7 +132,7 @@ def _bundle(path: str, source: Source | None) -> tuple[Bundle, bytes]:
 def _head(path: str, source: Source) -> bytes:
     if source.compression is None:
         return source.head(detect.HEAD_BYTES)
-    with closing(open_source(path, lambda: False)) as again, suppress(Stop):  # it will be told when it is read
+    with closing(open_source(path)) as again, suppress(Stop):  # it will be told when it is read
         return again.read(detect.HEAD_BYTES)
     return b""
 

@@ -1,7 +1,6 @@
 """A source read into blocks: to its end for a replay, or on and on as it grows."""
 
 import logging
-import os
 
 from producer.sources.blocks import Block, LineCutter
 from producer.sources.streams import HEAD_BYTES, Source
@@ -34,7 +33,7 @@ class Reader:
         `by_line` makes each line a block of its own, which goes or stays alone."""
         self.source = source
         self.ended = False
-        self.generation = 0
+        self.truncations = 0
         """Counts how often the file was truncated."""
         self.head_before = b""
         """The first bytes, as they were read, of what stood in the file before it was truncated."""
@@ -128,7 +127,7 @@ class Reader:
         """
         if self.source.identity is None or self.source.compression:
             return False
-        size = os.fstat(self.source.raw.fileno()).st_size
+        size = self.source.status().st_size
         if size >= self.position and self.source.head(len(self._head)) == self._head:
             return False
         log.warning(
@@ -138,7 +137,7 @@ class Reader:
             f"{self.position:,}",
             f"{size:,}",
         )
-        self.generation += 1
+        self.truncations += 1
         self.position = 0
         self.head_before, self._head = self._head, b""
         self._cutter = LineCutter(self.limit)

@@ -39,13 +39,24 @@ def identity_at(path: str) -> tuple[Identity, int] | None:
 def siblings(path: str) -> list[Sibling]:
     """Every other regular file in the folder of `path` (and where it is a link, in that of its target).
 
-    Hidden ones are left out, and compressed ones whose original is still there.
+    Hidden ones are left out, and compressed ones whose original is still there. Raises OSError where a folder cannot be
+    looked at, but for one that is not there.
     """
     found: dict[str, Sibling] = {}
     for name in dict.fromkeys((Path(path).absolute(), Path(path).resolve())):
         wanted = rotated_name(name.name)
         found |= {sibling.path: sibling for sibling in _files(name.parent, wanted) if sibling.path != str(name)}
     return [sibling for sibling in found.values() if not _original_is_in(sibling, found)]
+
+
+def identities_around(path: str) -> set[Identity]:
+    """The files that stand at a path and beside it; none of those beside it where the folder cannot be looked at."""
+    found = identity_at(path)
+    try:
+        beside = siblings(path)
+    except OSError:
+        beside = []
+    return {sibling.identity for sibling in beside} | ({found[0]} if found else set())
 
 
 def rotated_name(name: str) -> re.Pattern[str]:
@@ -59,13 +70,15 @@ def rotated_name(name: str) -> re.Pattern[str]:
 def _files(folder: Path, wanted: re.Pattern[str]) -> Iterator[Sibling]:
     try:
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
-    except OSError:
+    except FileNotFoundError:
         return
     for entry in entries:
         try:
             status = entry.stat()
-        except OSError:  # renamed or removed just now
-            continue
+        except OSError as error:
+            if entry.is_symlink() or isinstance(error, FileNotFoundError):  # leads nowhere; renamed or removed just now
+                continue
+            raise
         if stat.S_ISREG(status.st_mode):
             yield Sibling(
                 entry.path,

@@ -64,7 +64,7 @@ class Source:
                 "All before that is good; fetch the file anew and run again",
             ) from None
         except OSError as error:
-            raise Stop(f"{self.name}: cannot be read: {error.strerror or error}") from None
+            raise self._unreadable(error) from None
 
     @property
     def raw_position(self) -> int:
@@ -97,15 +97,32 @@ class Source:
         return True
 
     def head(self, length: int = HEAD_BYTES) -> bytes:
-        """The first bytes of the file as it lies on the disk."""
-        return os.pread(self.raw.fileno(), length, 0)
+        """The first bytes of the file as it lies on the disk. Raises `Stop` where the disk fails."""
+        return self.part(0, length)
+
+    def part(self, offset: int, length: int) -> bytes:
+        """Bytes of the file as it lies on the disk, wherever it is being read. Raises `Stop` where the disk fails."""
+        try:
+            return os.pread(self.raw.fileno(), length, offset)
+        except OSError as error:
+            raise self._unreadable(error) from None
+
+    def status(self) -> os.stat_result:
+        """What the file system says of the open file. Raises `Stop` where it does not."""
+        try:
+            return os.fstat(self.raw.fileno())
+        except OSError as error:
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: OSError) -> Stop:
+        return Stop(f"{self.name}: cannot be read: {error.strerror or error}")
 
     def close(self) -> None:
         """Close the file."""
         self.raw.close()
 
 
-def open_source(path: str, stopping: Callable[[], bool]) -> Source:
+def open_source(path: str, stopping: Callable[[], bool] = lambda: False) -> Source:
     """Open `path`, or standard input for `-`; `stopping` ends a wait for standard input.
 
     Raises `Stop` for what cannot be read as a log: missing, a directory, a pipe, a device, no permission.

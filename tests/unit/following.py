@@ -1,9 +1,16 @@
-"""What the tests of followed files share: a dispatch with a publisher that is a list, and a clock that is set."""
+"""What the tests of followed files share: a dispatch with a publisher that is a list, a clock that is set, and what
+becomes of logs."""
 
-from collections.abc import Sequence
+import bz2
+import gzip
+import lzma
+import os
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
+
+import zstandard
 
 from producer.dispatch import Dispatch
 from producer.following import Following
@@ -35,6 +42,15 @@ class Shelf:
         """There are no oversize lines in these tests."""
         raise AssertionError((line, source, pending))
 
+    def serve(self, _seconds: float) -> None:
+        """Take what was acknowledged meanwhile: all."""
+        self.acknowledge()
+
+    def flush(self, **_patience: object) -> int:
+        """Wait for the rest."""
+        self.acknowledge()
+        return 0
+
     def acknowledge(self, blocks: int | None = None) -> None:
         """The oldest blocks, or all, are durable."""
         count = len(self._waiting) if blocks is None else blocks
@@ -56,13 +72,13 @@ class Run:
         if begin:
             self.begin()
 
-    def begin(self) -> None:
-        """Look at the names for the first time."""
+    def begin(self, rotated: Collection[str] = ()) -> None:
+        """Look at the names for the first time; a file at those of `rotated` was moved away since the start."""
         self.following = Following(
             Names(self._names),
             self.dispatch.hold,
             self.dispatch._history,
-            restart=self._restart,
+            afresh=lambda path: self._restart and path not in rotated,
             clock=lambda: self.seconds,
         )
 
@@ -113,3 +129,58 @@ class Run:
             with suppress(OSError):
                 stack.close()
         self.dispatch.hold._resources.clear()
+
+
+def text(*numbers: int) -> bytes:
+    """Numbered lines as they stand in a log."""
+    return b"".join(b"line %d\n" % number for number in numbers)
+
+
+def lines(*numbers: int) -> list[bytes]:
+    """The same as they are sent."""
+    return [b"line %d" % number for number in numbers]
+
+
+def append(path: Path, *numbers: int) -> None:
+    """Write numbered lines to the end of a log."""
+    with path.open("ab") as file:
+        file.write(text(*numbers))
+
+
+def rotated(log: Path, number: int = 1) -> Path:
+    """Rename the log, and what was renamed before, as logrotate does."""
+    target = log.with_name(f"{log.name}.{number}")
+    if target.exists():
+        rotated_further = log.with_name(f"{log.name}.{number + 1}")
+        if rotated_further.exists():
+            rotated(log, number + 1)
+        else:
+            target.rename(rotated_further)
+    source = log if number == 1 else log.with_name(f"{log.name}.{number - 1}")
+    return source.rename(target)
+
+
+COMPRESS = {
+    "gz": gzip.compress,
+    "zst": zstandard.ZstdCompressor().compress,
+    "xz": lzma.compress,
+    "bz2": bz2.compress,
+}
+
+
+def compressed(path: Path, kind: str = "gz") -> Path:
+    """Compress a file as gzip does: the copy has its time, and the original is gone."""
+    packed = path.with_name(f"{path.name}.{kind}")
+    times = path.stat()
+    packed.write_bytes(COMPRESS[kind](path.read_bytes()))
+    os.utime(packed, ns=(times.st_atime_ns, times.st_mtime_ns))
+    path.unlink()
+    return packed
+
+
+def sent_once(log: Path, start: Callable[..., Run], *numbers: int) -> None:
+    """A first run that sends these lines, and ends."""
+    append(log, *numbers)
+    run = start(log)
+    assert run.settle() == lines(*numbers)
+    run.end()

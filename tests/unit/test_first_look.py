@@ -25,15 +25,23 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def claim(look: FirstLook, run: Run) -> None:
+def claim(look: FirstLook, run: Run) -> list[str]:
     """The topic is known."""
-    look.claim(run.dispatch.hold.open_checkpoint)
+    return look.claim(run.dispatch.hold.open_checkpoint)
 
 
 @pytest.fixture
 def run(log: Path, state: Path) -> Iterator[Run]:
     """A producer that has not begun."""
     run = Run(state, [log], begin=False)
+    yield run
+    run.kill()
+
+
+@pytest.fixture
+def anew(log: Path, state: Path) -> Iterator[Run]:
+    """The same, and it leaves checkpoints aside."""
+    run = Run(state, [log], restart=True, begin=False)
     yield run
     run.kill()
 
@@ -51,6 +59,17 @@ def test_file_that_was_rotated_since_is_sent_first(log: Path, run: Run, *, glob:
     claim(look, run)
     run.begin()
     assert run.settle() == [b"line 1", b"line 2"]
+
+
+def test_file_that_was_rotated_since_is_sent_first_and_whole_by_a_restart(log: Path, run: Run, anew: Run) -> None:
+    run.begin()
+    assert run.settle() == [b"line 1"]
+    run.end()
+    look = FirstLook(Names([str(log)]))
+    log.rename(log.with_name("chat.log.1"))
+    log.write_bytes(b"line 2\n")
+    anew.begin(claim(look, anew))
+    assert anew.settle() == [b"line 1", b"line 2"]
 
 
 def test_file_that_stands_where_it_stood_gets_no_checkpoint_and_all_are_closed(
@@ -86,7 +105,7 @@ def test_file_that_was_removed_since_is_told(log: Path, run: Run, caplog: pytest
     run.begin()
     assert run.settle() == []
     assert "chat.log: the file that stood there at the start was renamed or removed since" in caplog.text
-    assert "the file that stood there before is gone" in caplog.text
+    assert "was sent up to byte 0, and is not found beside it" in caplog.text
 
 
 def test_what_another_producer_has_open_is_left_to_it(

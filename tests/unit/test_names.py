@@ -5,7 +5,7 @@ import gzip
 import logging
 import os
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,20 +23,6 @@ def logs(tmp_path: Path) -> Path:
     folder = tmp_path / "logs"
     folder.mkdir()
     return folder
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
-    """Starts producers; they are ended with the test."""
-    runs: list[Run] = []
-
-    def begin(*names: Path | str) -> Run:
-        runs.append(Run(tmp_path / "state", names))
-        return runs[-1]
-
-    yield begin
-    for run in runs:
-        run.kill()
 
 
 def append(path: Path, *lines: str) -> None:
@@ -155,10 +141,13 @@ def test_new_file_in_a_folder_is_sent_from_its_start(logs: Path, start: Callable
     assert sorted(run.settle()) == [b"a2", b"b1", b"b2"]
 
 
-def test_rotated_file_that_the_glob_matches_as_well_is_sent_once(logs: Path, start: Callable[..., Run]) -> None:
+@pytest.mark.parametrize("restart", [False, True])
+def test_rotated_file_that_the_glob_matches_as_well_is_sent_once(
+    logs: Path, start: Callable[..., Run], *, restart: bool
+) -> None:
     append(logs / "app.log.1", "1")
     append(logs / "app.log", "2")
-    run = start(str(logs / "app.log*"))
+    run = start(str(logs / "app.log*"), restart=restart)
     run.settle()
     for number in range(3, 8):
         for place in range(5, 0, -1):
@@ -200,10 +189,10 @@ def test_removed_file_of_a_folder_is_forgotten_and_a_new_one_of_its_name_is_sent
     assert caplog.text == ""
 
 
-def test_hundreds_of_idle_files_are_closed_and_each_is_read_on_when_it_grows(
+def test_idle_files_are_closed_and_each_is_read_on_when_it_grows(
     logs: Path, start: Callable[..., Run]
 ) -> None:
-    count = 300
+    count = 100
     for number in range(count):
         append(logs / f"{number}.log", f"{number}")
     before = open_files()

@@ -1,67 +1,16 @@
 """One followed name through all that happens to logs, on real files."""
 
-import bz2
 import gzip
 import logging
-import lzma
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import zstandard
 
 from schemas.errors import Stop
-from tests.unit.following import Run
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    folder = tmp_path / "logs"
-    folder.mkdir()
-    return folder / "chat.log"
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
-    """Starts producers, one after the other; the last one is ended with the test."""
-    runs: list[Run] = []
-
-    def begin(*names: Path | str, restart: bool = False) -> Run:
-        runs.append(Run(tmp_path / "state", names, restart=restart))
-        return runs[-1]
-
-    yield begin
-    for run in runs:
-        run.kill()
-
-
-def text(*numbers: int) -> bytes:
-    return b"".join(b"line %d\n" % number for number in numbers)
-
-
-def lines(*numbers: int) -> list[bytes]:
-    return [b"line %d" % number for number in numbers]
-
-
-def append(path: Path, *numbers: int) -> None:
-    with path.open("ab") as file:
-        file.write(text(*numbers))
-
-
-def rotated(log: Path, number: int = 1) -> Path:
-    """Rename the log, and what was renamed before, as logrotate does."""
-    target = log.with_name(f"{log.name}.{number}")
-    if target.exists():
-        rotated_further = log.with_name(f"{log.name}.{number + 1}")
-        if rotated_further.exists():
-            rotated(log, number + 1)
-        else:
-            target.rename(rotated_further)
-    source = log if number == 1 else log.with_name(f"{log.name}.{number - 1}")
-    return source.rename(target)
-
+from tests.unit.following import COMPRESS, Run, append, compressed, lines, rotated, sent_once, text
 
 # --- while it runs ----------------------------------------------------------------------------------------------------
 
@@ -289,31 +238,6 @@ def test_many_rotations_keep_few_files_open(log: Path, start: Callable[..., Run]
 
 # --- between two runs -------------------------------------------------------------------------------------------------
 
-COMPRESS = {
-    "gz": gzip.compress,
-    "zst": zstandard.ZstdCompressor().compress,
-    "xz": lzma.compress,
-    "bz2": bz2.compress,
-}
-
-
-def compressed(path: Path, kind: str = "gz") -> Path:
-    """Compress a file as gzip does: the copy has its time, and the original is gone."""
-    packed = path.with_name(f"{path.name}.{kind}")
-    times = path.stat()
-    packed.write_bytes(COMPRESS[kind](path.read_bytes()))
-    os.utime(packed, ns=(times.st_atime_ns, times.st_mtime_ns))
-    path.unlink()
-    return packed
-
-
-def sent_once(log: Path, start: Callable[..., Run], *numbers: int) -> None:
-    """A first run that sends these lines, and ends."""
-    append(log, *numbers)
-    run = start(log)
-    assert run.settle() == lines(*numbers)
-    run.end()
-
 
 def test_only_what_is_not_sent_yet_is_told_to_be_sent_first(
     log: Path, start: Callable[..., Run], caplog: pytest.LogCaptureFixture
@@ -465,14 +389,14 @@ def test_gzip_that_is_still_being_written_is_waited_for(log: Path, start: Callab
     assert run.sent == lines(*range(1_000, 40_001))
 
 
-def half_compressed(log: Path, start: Callable[..., Run]) -> Path:
+def half_compressed(log: Path, start: Callable[..., Run], written: int = 5) -> Path:
     """The log as it was is being compressed, and nothing of that can be read yet."""
     sent_once(log, start, *range(10))
     append(log, 10)
     whole = gzip.compress(log.read_bytes())
     log.unlink()
     packed = log.with_name("chat.log.1.gz")
-    packed.write_bytes(whole[:5])
+    packed.write_bytes(whole[:written])
     append(log, 11)
     return packed
 
@@ -486,10 +410,11 @@ def test_gzip_of_a_clock_that_is_ahead_does_not_hold_up_the_log(log: Path, start
     assert run.sent == lines(11)
 
 
+@pytest.mark.parametrize("written", [0, 5])
 def test_gzip_that_is_waited_for_longer_than_one_should_take_is_told_once(
-    log: Path, start: Callable[..., Run], caplog: pytest.LogCaptureFixture
+    log: Path, start: Callable[..., Run], caplog: pytest.LogCaptureFixture, written: int
 ) -> None:
-    packed = half_compressed(log, start)
+    packed = half_compressed(log, start, written)
     run = start(log)
     for seconds, times in ((9, 0), (3, 1), (30, 1)):
         os.utime(packed)
@@ -531,16 +456,22 @@ def test_restart_begins_the_file_at_the_name_anew_and_leaves_the_others(log: Pat
     assert again.settle() == lines(4, 5)
 
 
-def test_lines_in_flight_in_a_removed_file_are_sent_by_the_next_client(
-    log: Path, start: Callable[..., Run], tmp_path: Path
+@pytest.mark.parametrize("known", [True, False], ids=["some of it sent", "nothing sent"])
+@pytest.mark.parametrize("moved", [True, False], ids=["moved", "removed"])
+def test_lines_in_flight_in_a_file_that_is_not_there_any_more_are_sent_by_the_next_client(
+    log: Path, start: Callable[..., Run], tmp_path: Path, *, known: bool, moved: bool
 ) -> None:
     append(log, 1)
     run = start(log)
     run.dispatch._following = run.following
-    run.turn(3)
+    run.turn(3, acknowledge=known)
     append(log, 2)
     run.turn(3, acknowledge=False)
-    log.unlink()
+    if moved:
+        (tmp_path / "elsewhere").mkdir()
+        log.rename(tmp_path / "elsewhere" / "chat.log.1")
+    else:
+        log.unlink()
     append(log, 3)
     run.dispatch.give_up()
     other = Run(tmp_path / "state", [log])
@@ -548,7 +479,7 @@ def test_lines_in_flight_in_a_removed_file_are_sent_by_the_next_client(
     other.dispatch = successor
     other.begin()
     other.following.inherit(successor.orphans)
-    assert other.settle() == lines(2, 3)
+    assert other.settle() == (lines(2, 3) if known else lines(1, 2, 3))
     other.end()
 
 
