@@ -142,9 +142,11 @@ class DeadLetters:
                 return
 
     def _wait(self, client: Producer, keep_alive: Callable[[], None]) -> None:
-        deadline = time.monotonic() + ACKNOWLEDGE_SECONDS
-        while client.flush(1.0):
+        deadline, fewest = time.monotonic() + ACKNOWLEDGE_SECONDS, len(client)
+        while left := client.flush(1.0):
             keep_alive()
+            if left < fewest:  # slow is not silent
+                deadline, fewest = time.monotonic() + ACKNOWLEDGE_SECONDS, left
             if time.monotonic() > deadline:
                 client.purge()
                 client.flush(1.0)

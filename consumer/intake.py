@@ -52,6 +52,8 @@ class Intake:
         self._letting_go = self._confirming = False
         self.before_letting_go: Callable[[], None] = lambda: None
         """Called before partitions that are revoked go to their next owner."""
+        self.gone: Callable[[Collection[int]], None] = lambda _: None
+        """Called with partitions that may be another's from now on."""
         self._waited = 0.0
         self._trouble: ChatferryError | None = None
         self._name_deadline: float | None = None
@@ -259,9 +261,12 @@ class Intake:
             self._on_lost(consumer, partitions)
         self._letting_go = False
 
-    def _on_lost(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+    def _on_lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         """These may be another's already."""
         gone = {partition.partition for partition in partitions}
+        if self._paused:  # the client remembers it of a partition that comes back, and would not fetch it
+            consumer.resume(list(partitions))
+        self.gone(gone)
         self.owned -= gone
         self._revoked |= gone
         self._commits.forget(gone)

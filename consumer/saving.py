@@ -4,7 +4,7 @@ import gc
 import logging
 import random
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
@@ -47,6 +47,8 @@ class Saving:
         self.why = ""
         self._began = self._ended = 0.0
         self._forgotten: set[int] = set()
+        self._handed_over = False
+        """Whether the database has the batch, and not its owner, who waits between two tries."""
 
     def begin(self, batch: Batch, why: str) -> None:
         """Have the batch stored; `why` it is as long as it is goes into its report."""
@@ -56,6 +58,7 @@ class Saving:
         self._submit(batch)
 
     def _submit(self, batch: Batch) -> None:
+        self._handed_over = True
         self._future = self._thread.submit(self._save, batch)
 
     def _save(self, batch: Batch) -> Stored:
@@ -78,12 +81,21 @@ class Saving:
 
     def let_finish(self, seconds: float) -> None:
         """Wait until the database has answered what it has in hand, at most so long."""
-        if self.batch is not None:
+        if self._handed_over:
             wait([self._future], seconds)
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the database has the batch."""
+        return self._handed_over and not self._future.done()
 
     def release(self) -> None:
         """The owner is done with the batch: committed, or given up."""
         self.batch = None
+        self._take_back()
+
+    def _take_back(self) -> None:
+        self._handed_over = False
         self._future = Future()
 
     @property
@@ -109,6 +121,12 @@ class Saving:
     def _ours(self, positions: Mapping[int, int]) -> dict[int, int]:
         return {partition: offset for partition, offset in positions.items() if partition not in self._forgotten}
 
+    def is_ours(self, confirm: Callable[[dict[int, int]], bool]) -> bool:
+        """Whether all that the batch holds is still ours: none of its partitions was revoked, and `confirm` says so of
+        where it begins in each."""
+        batch = self.batch
+        return batch is not None and self._forgotten.isdisjoint(batch.starts) and confirm(batch.starts)
+
     def result(self) -> Stored:
         """What became of the batch; waits for it, and tries again for ever while the database is away.
 
@@ -124,7 +142,7 @@ class Saving:
             else:
                 outage.is_over()
                 return stored
-            self._future = Future()
+            self._take_back()
             gc.collect()  # workers run without it, and an exception's traceback holds the batch's lines in a cycle
             self._wait(delay)
             self._submit(self.batch)

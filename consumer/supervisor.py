@@ -199,6 +199,8 @@ class Supervisor:
         member.ended = True
         member.pipe.close()
         code = member.process.exitcode or 0
+        member.process.close()
+        self._members.remove(member)  # there may be many in a year
         if self._stopping_since is not None or self._problem:
             return
         if code == BEGIN_ANEW:  # it has waited long enough by itself, and however many do so, no one is killing them

@@ -12,6 +12,7 @@ from consumer.intake import Intake
 from consumer.saving import Saving
 from consumer.stopwatch import Stopwatch
 from consumer.stores.store import NeedsCare, Overtaken, Store
+from schemas.errors import Stop
 from schemas.reports import BatchDone, Committed, WorkerOrder
 from terminal import failpoints
 from terminal.failpoints import Place
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 LET_FINISH_SECONDS = 100.0
 """How long partitions that were revoked wait for the database where a repeat replaces: less than the supervisor's
 patience with a silent worker, which is killed then, and its transaction rolled back with it."""
+
+ENDING_SECONDS = 2.0
+"""How long a worker that cannot go on waits for the database's answer before it says why."""
 
 
 class Stopping(Exception):
@@ -72,6 +76,7 @@ class Worker:
         if order.replace and order.partitions is None:
             store.before_commit = self._see_that_it_is_ours
             intake.before_letting_go = lambda: self._saving.let_finish(LET_FINISH_SECONDS)
+        intake.gone = self._saving.forget
 
     def run(self) -> None:
         """Work until told to stop.
@@ -81,17 +86,24 @@ class Worker:
         """
         self._intake.open()
         self._dead_letters.open()
+        stuck = False
         try:
             while not self._stopping():
                 self.turn()
             self._settle()
         except (Stopping, StartOver):
             log.info("ended with a batch in hand; it is not committed, and comes again")
+        except Stop:  # the person is to be told, even where a lock is in the database's way
+            self._saving.let_finish(ENDING_SECONDS)
+            stuck = self._saving.unanswered
+            self._intake.before_letting_go = lambda: None
+            raise
         finally:
             self._intake.close()
             self._dead_letters.close()
-            self._saving.close()
-            self._store.close()
+            if not stuck:
+                self._saving.close()
+                self._store.close()
 
     def turn(self) -> None:
         """One batch: consume and parse it while the last one is stored, settle that one, hand this one over."""
@@ -111,7 +123,6 @@ class Worker:
                 self._watch.clear()
                 self._begun = not self._next.empty
             if revoked:
-                self._saving.forget(revoked)
                 self._next = self._new_batch()
             self._tell_committed()  # what the broker did not take before
             if self._saving.done:
@@ -143,6 +154,7 @@ class Worker:
             raise StartOver from None
         failpoints.reached(Place.WORKER_STORED)
         self._watch.lap("database")
+        self._breaker.look_at_refused(batch, stored.refused)
         batch.refuse(stored.refused)
         ours = self._intake.still_ours() & self._saving.next_offsets.keys()
         self._dead_letters.send([r for r in batch.rejects if r.record.partition() in ours], self._keep_alive)
@@ -161,7 +173,7 @@ class Worker:
 
     def _see_that_it_is_ours(self) -> None:
         """Called in the store's thread. Raises `Overtaken`."""
-        if not self._intake.confirm(self._saving.starts):
+        if not self._saving.is_ours(self._intake.confirm):
             raise Overtaken
 
     def _tell_committed(self) -> None:

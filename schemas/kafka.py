@@ -42,6 +42,7 @@ _WAIT = frozenset(
         "_PREV_IN_PROGRESS",
         "_WAIT_CACHE",
         "_MSG_TIMED_OUT",
+        "_MAX_POLL_EXCEEDED",  # frozen for long: the next poll joins again
         "_QUEUE_FULL",
         "LEADER_NOT_AVAILABLE",
         "NOT_LEADER_FOR_PARTITION",

@@ -27,7 +27,8 @@ _DOWN = frozenset(
     [
         *(2002, 2003, 2006, 2013, 2055, 1053, 1317, 1927, 4031),  # gone, killed, shutting down
         *(1040, 1129, 1203, 1226, 1041),  # too many connections, memory
-        *(1021, 1114, 1290, 1792, 1836, 3100, 1028, 1036, 1026, 1878),  # disk full, read-only
+        *(1021, 1114, 1290, 1792, 1836, 1028, 1036, 1026, 1878),  # disk full, read-only
+        *(3032, 3100, 3101, 9001),  # offline; its replication group refused the commit; a proxy finds no server
         *(1030, 1020, 1037, 1038, 1047, 1135, 1206),  # its engine, memory, threads, locks; a Galera node not ready
         *(1158, 1159, 1160, 1161, 1180, 1969, 3024, 1412, 1637),  # network, time limits, passing conflicts
         *(1205, 1213),  # lock wait timeout, deadlock
@@ -38,17 +39,29 @@ TLS_KEYS = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify")
 
 DENIED = frozenset([1044, 1142, 1143, 1227])  # a right is missing
 
+_CREDENTIALS = "Check user and password (CHATFERRY_DATABASE_PASSWORD, or --database-password-file)"
+_RENEW = "Set a new password as this user: ALTER USER ... IDENTIFIED BY ..."
+_UNLOCK = "Have the account unlocked: ALTER USER ... ACCOUNT UNLOCK"
+
 _NEXT_STEP = {
     1044: "Grant the user SELECT, INSERT and UPDATE on this database's table",
-    1045: "Check user and password (CHATFERRY_DATABASE_PASSWORD, or --database-password-file)",
+    1045: _CREDENTIALS,
     1049: "Create the database first: CREATE DATABASE ... CHARACTER SET utf8mb4",
     1054: "Run: chatferry db upgrade --database ...",
+    1130: "Let the user in from this host: CREATE USER ...@'host', and GRANT",
     1142: "Grant the user SELECT, INSERT and UPDATE on the table",
     1143: "Grant the user SELECT, INSERT and UPDATE on the table (and DELETE for --on-duplicate update)",
     1146: "Run: chatferry db upgrade --database ...",
     1227: "Ask for the privilege that it names",
-    1698: "Check user and password (CHATFERRY_DATABASE_PASSWORD, or --database-password-file)",
+    1364: "chatferry does not fill this column: give it a default value, or let it be NULL",
+    1698: _CREDENTIALS,
+    1820: _RENEW,
+    1862: _RENEW,
     2026: "Check that the server offers TLS; if it does, something between takes it away. Nothing was sent",
+    2059: "Create the user with another plugin: IDENTIFIED VIA mysql_native_password, or WITH caching_sha2_password",
+    3118: _UNLOCK,
+    3159: "The server takes TLS alone: add ?ssl_ca=FILE to the URL",
+    4151: _UNLOCK,
 }
 
 

@@ -46,7 +46,14 @@ class HeldStore:
     def __init__(self, store: Store, gate: Path) -> None:
         self._store = store
         self._gate = gate
-        self.before_commit: Callable[[], None] = lambda: None
+
+    @property
+    def before_commit(self) -> Callable[[], None]:
+        return self._store.before_commit
+
+    @before_commit.setter
+    def before_commit(self, called: Callable[[], None]) -> None:
+        self._store.before_commit = called
 
     @property
     def careful(self) -> bool:

@@ -1,9 +1,12 @@
 """Members that come and go, with and without a name of their own (static membership), by both group protocols."""
 
+import logging
 import os
 import signal
+import time
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -23,7 +26,7 @@ from tests.acceptance.ferry import (
     table_rows,
     wait_until,
 )
-from tests.faults.rig import PARTITIONS, be_patient, fill, owners, worker_order
+from tests.faults.rig import PARTITIONS, WorkerProcess, be_patient, fill, owners, second, worker_order
 from tests.faults.runs import assert_exact, consume, moves
 
 PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
@@ -139,6 +142,34 @@ def test_client_that_ended_before_its_first_records_still_says_why(
     assert "Another member of the group has the name twin-0" in caplog.text
 
 
+def test_partition_that_went_while_it_was_paused_is_read_on_when_it_comes_back(
+    brokers: str, topic: str, group: str, database: str
+) -> None:
+    order = worker_order(brokers, topic, group, database)
+    with closing(Intake(order)) as elder:
+        elder.open()
+        wait_until(lambda: not elder.take(Batch(), 10, 0.1) and len(elder.owned) == PARTITIONS, "it has all")
+        with closing(Intake(order)) as newcomer:
+            newcomer.open()
+
+            def shared() -> bool:
+                elder.keep_alive(0.1)
+                newcomer.take(Batch(), 10, 0.1)
+                return len(elder.owned) == len(newcomer.owned) == 1
+
+            wait_until(shared, "a partition goes, while it is paused")
+            elder.take(Batch(), 10, 0.1)
+        wait_until(lambda: not elder.take(Batch(), 10, 0.1) and len(elder.owned) == PARTITIONS, "it comes back")
+        fill(brokers, topic, 100)
+        batch = Batch()
+
+        def read() -> int:
+            elder.take(batch, 100, 0.1)
+            return len(batch)
+
+        wait_until(lambda: read() == 100, "all is read")
+
+
 def has_ended(intake: Intake) -> bool:
     """Whether its client takes no more calls."""
     try:
@@ -146,6 +177,30 @@ def has_ended(intake: Intake) -> bool:
     except KafkaException as error:
         return bool(error.args[0].name() == "_FATAL")
     return False
+
+
+@pytest.mark.long
+@PROTOCOLS
+def test_worker_that_did_not_ask_for_records_for_longer_than_it_may_joins_again(
+    brokers: str, topic: str, group: str, database: str, protocol: str
+) -> None:
+    """As where it was frozen between two questions; one that is frozen in the middle of one is not put out."""
+    patience = {"max_poll_interval_ms": "6000", "session_timeout_ms": "6000"}
+    if protocol == "consumer":
+        del patience["session_timeout_ms"]  # the broker's to say
+    with closing(Intake(worker_order(brokers, topic, group, database, group_protocol=protocol, **patience))) as intake:
+        intake.open()
+        wait_until(lambda: not intake.take(Batch(), 10, 0.1) and intake.owned, "it has partitions")
+        time.sleep(8)  # that is the fault
+        fill(brokers, topic, 100)
+        gone: set[int] = set()
+
+        def away() -> bool:
+            gone.update(intake.take(Batch(), 10, 0.1))
+            return bool(gone)
+
+        wait_until(away, "it notices")
+        wait_until(lambda: not intake.take(Batch(), 0, 0.1) and len(intake.owned) == PARTITIONS, "it has them again")
 
 
 @PROTOCOLS
@@ -201,6 +256,29 @@ def test_frozen_worker_that_wakes_up_with_older_lines_in_hand_replaces_no_newer_
     assert frozen.end(signal.SIGTERM).status == 143
     assert heir.end(signal.SIGTERM).status == 143
     assert {row[5] for row in table_rows(database)} == {str(versions - 1)}
+
+
+@PROTOCOLS
+def test_frozen_worker_that_noticed_that_it_was_put_out_while_the_database_has_its_batch_replaces_no_newer_row(
+    brokers: str, topic: str, group: str, database: str, tmp_path: Path, protocol: str
+) -> None:
+    ids = 100
+    publish(brokers, topic, [message(n, data="older") for n in range(ids)], partitions=[0])
+    impatient = {"session_timeout_ms": "6000"} if protocol == "classic" else {}
+    order = worker_order(brokers, topic, group, database, group_protocol=protocol, **impatient)
+    order = replace(order, replace=True, batch_rows=ids, log_level=logging.DEBUG)
+    with WorkerProcess(order, tmp_path / "frozen.log", hold=True) as frozen:
+        wait_until(lambda: frozen.holds, "its batch is before the database")
+        frozen.signal(signal.SIGSTOP)
+        publish(brokers, topic, [message(n, data="newer") for n in range(ids)], partitions=[0])
+        with WorkerProcess(second(order), tmp_path / "heir.log") as heir:
+            wait_until(lambda: committed(brokers, group).get(0) == 2 * ids, "its heir has committed everything")
+            frozen.signal(signal.SIGCONT)
+            wait_until(lambda: "went" in frozen.log, "it has noticed")
+            frozen.release()
+            wait_until(lambda: "it was not stored" in frozen.log, "it was kept from committing")
+            assert (frozen.end(), heir.end()) == (0, 0)
+    assert {row[5] for row in table_rows(database)} == {"newer"}
 
 
 @PROTOCOLS

@@ -1,12 +1,13 @@
 """Offsets that are gone, records that are gone, a topic that is another one of the same name: no silent skip."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tests.acceptance.ferry import Ferry, committed, count_rows, ends, wait_until
-from tests.faults.rig import LINES, PARTITIONS, create_topic, delete_records, delete_topic, fill, forget, ids
+from tests.faults.rig import LINES, PARTITIONS, connect, create_topic, delete_records, delete_topic, fill, forget, ids
 from tests.faults.runs import assert_exact, consume
 
 SMALL_STEPS = ["--batch-rows", "50", *(f"-X{s}" for s in ("queued.min.messages=1", "fetch.message.max.bytes=5000"))]
@@ -92,6 +93,24 @@ def test_topic_recreated_under_a_working_consumer_is_told_and_nothing_of_it_is_s
     again = consume(ferry, brokers, topic, group, database, "--until-end").wait()
     assert again.status == 0, again.err
     assert_exact(database, LINES + more)
+
+
+@pytest.mark.long
+def test_topic_recreated_while_a_lock_is_in_the_database_s_way_is_told_all_the_same(
+    brokers: str, topic: str, group: str, database: str, ferry: Ferry
+) -> None:
+    fill(brokers, topic)
+    running = consume(ferry, brokers, topic, group, database)
+    running.wait_until(lambda: sum(committed(brokers, group).values()) == LINES, "everything is committed")
+    waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'"
+    with closing(connect(database)) as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLES chat_messages WRITE")
+        fill(brokers, topic, 100, start=LINES)
+        running.wait_until(lambda: cursor.execute(waiting) and cursor.fetchone() != (0,), "the database has a batch")
+        recreate(brokers, topic)
+        result = running.wait(60)  # the one that says so, and the grace period of the one that waits for the lock
+    assert result.status == 1
+    assert "made anew" in result.error
 
 
 def test_offset_committed_for_a_topic_that_was_made_anew_is_not_believed(

@@ -10,7 +10,7 @@ from consumer.supervisor import FIRST_DELAY_SECONDS, KILLED_TOO_OFTEN, Superviso
 from schemas.errors import Stop
 from schemas.reports import BatchDone, Committed, WorkerOrder
 from tests.acceptance.ferry import SECONDS
-from tests.integration.works import die, fall_silent, work_on
+from tests.integration.works import begin_anew, die, fall_silent, work_on
 
 SILENT_SECONDS = 3.0
 """Longer than a process takes to say its first word, also on a busy machine: one killed before it would look stuck."""
@@ -83,3 +83,17 @@ def test_workers_that_die_again_and_again_are_replaced_ever_later_and_at_last_no
     waits = [after - before for before, after in zip(scene.times, scene.times[1:], strict=False)]
     for wait, least in zip(waits, [0.0, FIRST_DELAY_SECONDS, 2 * FIRST_DELAY_SECONDS], strict=False):
         assert wait >= least
+
+
+def test_workers_that_begin_anew_again_and_again_leave_nothing_open() -> None:
+    scene = Scene()
+    supervisor = Supervisor([order()], scene.heard, work=begin_anew)
+    supervisor.start()
+    opened: dict[int, int] = {}
+
+    def finished() -> bool:
+        opened[len(scene.pids)] = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- names alone
+        return len(scene.pids) == 5
+
+    supervisor.run(finished, scene.late)
+    assert opened[4] == opened[2]

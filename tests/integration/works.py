@@ -3,9 +3,11 @@ their first word well within a second."""
 
 import os
 import signal
+import sys
 import time
 from multiprocessing.connection import Connection
 
+from consumer.process import BEGIN_ANEW
 from schemas.reports import Alive, Committed, WorkerOrder
 
 
@@ -21,6 +23,12 @@ def fall_silent(order: WorkerOrder, supervisor: Connection) -> None:
     supervisor.send(Committed(order.number, {0: os.getpid()}))
     while True:
         time.sleep(60)
+
+
+def begin_anew(order: WorkerOrder, supervisor: Connection) -> None:
+    """Say who it is, and that it waited long enough for a broker."""
+    supervisor.send(Committed(order.number, {0: os.getpid()}))
+    sys.exit(BEGIN_ANEW)
 
 
 def die(order: WorkerOrder, supervisor: Connection) -> None:

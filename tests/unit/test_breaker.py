@@ -56,6 +56,41 @@ def test_smaller_share_is_borne_for_ever() -> None:
         breaker.look_at(batch(*mixed(RATIO_LINES // 10, RATIO_LINES - RATIO_LINES // 10)))
 
 
+def test_batch_without_a_bad_line_may_be_the_one_that_is_judged() -> None:
+    breaker = Breaker(0, 0.9)
+    breaker.look_at(batch(*[BAD] * (RATIO_LINES - 500)))
+    with pytest.raises(
+        Stop, match=rf"9,500 of 10,000 lines are bad; the last, partition 0 offset {RATIO_LINES - 501}: "
+    ):
+        breaker.look_at(batch(*[GOOD] * 500))
+
+
+def refused(breaker: Breaker, rows: int, *indices: int) -> None:
+    """The database refused these of a batch of so many good lines."""
+    made = Batch()
+    made.add([good(0, offset) for offset in range(rows)])
+    breaker.look_at_refused(made, [(index, "a trigger says no") for index in indices])
+
+
+def test_run_of_rows_that_the_database_refuses_goes_on_over_batches_up_to_the_limit() -> None:
+    breaker = Breaker(3, 1.0)
+    refused(breaker, 5, 0, 1, 2, 4)
+    refused(breaker, 0)
+    refused(breaker, 3, 0, 1)
+    refused(breaker, 3)
+    refused(breaker, 3, 0, 1, 2)
+    with pytest.raises(Stop, match="4 refused lines in a row; the last, partition 0 offset 0: a trigger") as stopped:
+        refused(breaker, 3, 0)
+    assert "Does the table refuse them" in stopped.value.next_step
+
+
+def test_share_of_rows_that_the_database_refuses_is_judged_by_itself() -> None:
+    breaker = Breaker(0, 0.9)
+    breaker.look_at(batch(*[GOOD] * RATIO_LINES))
+    with pytest.raises(Stop, match="lines are refused"):
+        refused(breaker, RATIO_LINES, *range(RATIO_LINES - 500))
+
+
 def test_no_limit_bears_bad_lines_alone() -> None:
     Breaker(0, 1.0).look_at(batch(*[BAD] * RATIO_LINES))
 

@@ -189,9 +189,7 @@ def test_removed_file_of_a_folder_is_forgotten_and_a_new_one_of_its_name_is_sent
     assert caplog.text == ""
 
 
-def test_idle_files_are_closed_and_each_is_read_on_when_it_grows(
-    logs: Path, start: Callable[..., Run]
-) -> None:
+def test_idle_files_are_closed_and_each_is_read_on_when_it_grows(logs: Path, start: Callable[..., Run]) -> None:
     count = 100
     for number in range(count):
         append(logs / f"{number}.log", f"{number}")
