@@ -26,12 +26,13 @@ def most_open() -> int:
 
 
 def _room() -> int:
+    """How many descriptors the process may have beside its own; the soft limit is raised where that is low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < DESCRIPTORS_WANTED:
-        soft = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_WANTED)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    limit = DESCRIPTORS_WANTED if soft == resource.RLIM_INFINITY else soft
-    return limit - 2 * DESCRIPTORS_BESIDE
+    limit = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_WANTED)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        soft = limit
+    return (limit if soft == resource.RLIM_INFINITY else soft) - 2 * DESCRIPTORS_BESIDE
 
 
 def make_room(files: int) -> None:

@@ -1,7 +1,6 @@
 """Rotations and disks that fail in the very moment in which a followed name is looked at: nothing is given up."""
 
 import errno
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -170,17 +169,18 @@ def turned_to(link: Path, target: Path) -> None:
 
 
 def test_log_whose_disk_fails_ends_the_run_with_a_sentence_and_with_its_checkpoint(
-    log: Path, start: Start, caplog: pytest.LogCaptureFixture
+    log: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.INFO)
+    def stale(*_: int) -> bytes:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
     append(log, 1)
     run = start(log)
     run.turn(3)
-    stale = run.dispatch.hold.shipments[0].reader.source.raw.fileno()
-    os.close(stale)
-    with pytest.raises(Stop, match=r"chat\.log: cannot be read: Bad file descriptor"):
-        run.settle()
-    os.open(os.devnull, os.O_RDONLY)  # takes the number, for the file object to close
-    run.dispatch.hold.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", stale)
+        with pytest.raises(Stop, match=r"chat\.log: cannot be read: Stale file handle"):
+            run.settle()
+        run.dispatch.hold.close()
     append(log, 2)
     assert start(log).settle() == lines(2)
