@@ -21,11 +21,15 @@ def log(tmp_path: Path) -> Path:
 
 
 def refusal(ferry: Ferry, *args: str | Path, status: int = 1, env: dict[str, str] | None = None) -> str:
-    """The one line with which the command refuses; the same as a JSON object with `--json`."""
-    told = ferry.run(*args, check=status, env=env).error
-    as_json = ferry.run(*args, "--json", check=status, env=env).json
-    assert as_json["error"] in told
-    return told
+    """The one line with which the command refuses, and the same as a JSON object."""
+    result = ferry.run(*args, "--json", check=status, env=env)
+    assert result.json["error"] in result.error
+    return result.error
+
+
+def test_error_without_json_is_the_line_alone(ferry: Ferry, log: Path) -> None:
+    plain = ferry.run("produce", log, check=2)
+    assert (plain.error, plain.out) == (refusal(ferry, "produce", log, status=2), b"")
 
 
 def test_no_broker_at_the_address(ferry: Ferry, log: Path, topic: str) -> None:
