@@ -98,6 +98,7 @@ def test_forbidden_dead_letter_topic_stops_the_work_and_commits_nothing_until_it
     assert committed(guard.brokers, GROUP) == {0: 4}
 
 
+@pytest.mark.long
 def test_dead_letter_topic_too_small_for_a_reference_stops_the_work_and_commits_nothing_until_it_is_larger(
     kafka: Kafka | GivenKafka, topic: str, group: str, database: str, ferry: Ferry
 ) -> None:

@@ -13,7 +13,12 @@ from terminal.failpoints import VARIABLE, Place
 from tests.acceptance.ferry import Ferry, bad_lines, committed, lines_of, records, table_rows
 
 LINES = 6_000
-WORKER_PLACES = (Place.WORKER_STORED, Place.WORKER_DEAD_LETTERS, Place.WORKER_REPORTED, Place.WORKER_COMMITTED)
+WORKER_PLACES = (
+    Place.WORKER_STORED,
+    pytest.param(Place.WORKER_DEAD_LETTERS, marks=pytest.mark.long),
+    pytest.param(Place.WORKER_REPORTED, marks=pytest.mark.long),
+    Place.WORKER_COMMITTED,
+)
 PRODUCER_PLACES = (Place.PRODUCER_ACKNOWLEDGED, Place.CHECKPOINT_WRITTEN, Place.CHECKPOINT_RENAMED)
 INDEX_PLACES = (Place.INDEXES_DROPPED, Place.INDEXES_DUE)
 

@@ -30,6 +30,7 @@ from tests.faults.rig import PARTITIONS, WorkerProcess, be_patient, fill, owners
 from tests.faults.runs import assert_exact, consume, moves
 
 PROTOCOLS = pytest.mark.parametrize("protocol", ["consumer", "classic"])
+ONE_AT_FIRST = pytest.mark.parametrize("protocol", ["consumer", pytest.param("classic", marks=pytest.mark.long)])
 
 
 class Pair:
@@ -258,7 +259,7 @@ def test_frozen_worker_that_wakes_up_with_older_lines_in_hand_replaces_no_newer_
     assert {row[5] for row in table_rows(database)} == {str(versions - 1)}
 
 
-@PROTOCOLS
+@ONE_AT_FIRST
 def test_frozen_worker_that_noticed_that_it_was_put_out_while_the_database_has_its_batch_replaces_no_newer_row(
     brokers: str, topic: str, group: str, database: str, tmp_path: Path, protocol: str
 ) -> None:
@@ -281,7 +282,7 @@ def test_frozen_worker_that_noticed_that_it_was_put_out_while_the_database_has_i
     assert {row[5] for row in table_rows(database)} == {"newer"}
 
 
-@PROTOCOLS
+@ONE_AT_FIRST
 def test_worker_that_comes_while_lines_replace_each_other_brings_back_no_older_row(
     brokers: str, topic: str, group: str, database: str, ferry: Ferry, protocol: str
 ) -> None:

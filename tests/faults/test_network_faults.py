@@ -105,6 +105,7 @@ def test_lost_answers_to_offset_commits_repeat_no_batch(net: Net) -> None:
     assert (account["rows"], account["repeats"]) == (lines + 100, 0)
 
 
+@pytest.mark.long
 def test_offset_commit_that_no_broker_took_is_made_up_for_without_another_line(net: Net) -> None:
     fill(net.brokers, net.topic, 100)
     net.kafka.lose(kafka_request(OFFSET_COMMIT, "chatferry-consumer"), answers=False, times=100_000)

@@ -168,6 +168,7 @@ def test_a_compacted_topic_is_refused_and_one_for_dead_letters_too(kafka: Any, t
     assert f"The dead-letter topic {topic}.dlq is compacted" in refused.error
 
 
+@pytest.mark.long
 def test_a_broker_killed_and_started_again_loses_and_doubles_nothing(server_directory: Path, tmp_path: Path) -> None:
     ferry = Ferry(tmp_path)
     log = tmp_path / "chat.jsonl"

@@ -161,7 +161,7 @@ def test_frozen_worker_that_wakes_up_after_its_session_commits_nothing_and_works
 # -- a database that is away -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["stop", "kill"])
+@pytest.mark.parametrize("way", [pytest.param("stop", marks=pytest.mark.long), "kill"])
 def test_database_ended_in_mid_run_and_started_again_loses_nothing(
     brokers: str, topic: str, group: str, server_directory: Path, ferry: Ferry, way: str
 ) -> None:
@@ -212,6 +212,7 @@ def test_table_locked_for_longer_than_max_poll_interval_causes_no_rebalance_and_
     assert sorted(ids(database)) == sorted(sent)
 
 
+@pytest.mark.long
 def test_worker_frozen_for_longer_than_max_poll_interval_rejoins_and_works_on(
     brokers: str, topic: str, group: str, database: str, ferry: Ferry
 ) -> None:

@@ -56,6 +56,7 @@ def test_a_record_goes_through_kafka_by_either_group_protocol(
     assert first_message(kafka.brokers, topic, group, protocol).value() == b"hello"
 
 
+@pytest.mark.long
 def test_classic_only_kafka_refuses_the_new_group_protocol_at_once_and_serves_the_classic_one(
     server_directory: Path, topic: str, group: str
 ) -> None:
@@ -69,6 +70,7 @@ def test_classic_only_kafka_refuses_the_new_group_protocol_at_once_and_serves_th
         assert first_message(kafka.brokers, topic, group, "classic").value() == b"hello"
 
 
+@pytest.mark.long
 def test_killed_kafka_keeps_its_records_and_its_address(server_directory: Path, topic: str, group: str) -> None:
     with Kafka(server_directory) as kafka:
         create_topic(kafka.brokers, topic)
