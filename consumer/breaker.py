@@ -44,7 +44,7 @@ class Breaker:
     def look_at_refused(self, batch: Batch, refused: Sequence[tuple[int, str]]) -> None:
         """The same for the rows that the database refused: the index of each among the batch's, and why."""
         if refused:
-            index, text = refused[-1]
+            index, text = max(refused)
             self._stored.last = _told(batch.records[index], text)
         longest = self._follow_run({index for index, _ in refused}, len(batch.ready))
         self._judge(self._stored, len(batch.ready), len(refused), longest, "refused", TABLE)
@@ -74,9 +74,9 @@ class Breaker:
         share.lines = share.bad = 0
 
     def start_over(self) -> None:
-        """What was looked at comes again."""
-        self._parsed, self._stored = _Share(), _Share()
-        self.run = self._refused_run = 0
+        """What was parsed comes again. (What was stored does not.)"""
+        self._parsed = _Share()
+        self.run = 0
 
 
 def _told(record: Record, text: str) -> str:

@@ -27,6 +27,7 @@ from producer.dispatch import Dispatch
 from producer.exports.conversion import conversion_of
 from producer.exports.opening import open_input, size_of
 from producer.shipment import Manner
+from producer.sources.names import each_file_once
 from schemas.errors import ClientEnded, Stop
 from schemas.kafka import Settings
 from schemas.reports import BatchDone, Committed, WorkerOrder
@@ -80,7 +81,7 @@ class Load:
 
         Raises `Stop` where they do not answer, or refuse.
         """
-        size = sum(map(size_of, self._files))
+        size = sum(map(size_of, each_file_once(self._files)))
         if size > EMBEDDED_WARN_BYTES and not self._given["brokers"]:
             log.warning(
                 "The embedded broker holds all lines in memory, compressed (half of their %.1f GB or more): a real "

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from producer.logbook import Entry, Logbook
@@ -63,14 +64,15 @@ class Beside:
             raise Undecided(sibling.path)
         return sibling if same else None
 
-    def copies(self, entry: Entry) -> list[Sibling]:
-        """The rotated files that may hold the text of a checkpoint: a copy, or compressed. Raises `Undecided`.
+    def copies(self, entry: Entry) -> dict[Sibling, int]:
+        """The rotated files that may hold the text of a checkpoint, a copy or compressed, and from which byte on they
+        are to be sent. Raises `Undecided`.
 
-        There is more than one where they begin alike; those are left out then that have a checkpoint of their own.
+        Where several begin alike it may be any of those that have no checkpoint of their own, so these are sent whole.
         """
         state = entry.state
         if not state.head_length:
-            return []
+            return {}
         found = [
             sibling
             for sibling in self.unread
@@ -78,15 +80,11 @@ class Beside:
             and (sibling.compressed or sibling.size >= state.offset)
         ]
         unknown = [sibling for sibling in found if self._own(sibling) is None]
-        return unknown if len(found) > 1 and unknown else found[:1]
-
-    def start_of(self, copy: Sibling, among: Sequence[Sibling], entry: Entry) -> int:
-        """From which byte on a copy is to be sent: where the checkpoint stands, but from the start where it is not
-        certain that it is this file which is meant."""
-        if len(among) > 1:
-            return 0
-        own = self._own(copy)
-        return min(entry.state.offset, own.state.offset) if own else entry.state.offset
+        if len(found) > 1 and unknown:
+            return dict.fromkeys(unknown, 0)
+        return {
+            copy: min([state.offset, *(own.state.offset for own in [self._own(copy)] if own)]) for copy in found[:1]
+        }
 
     @property
     def unread(self) -> list[Sibling]:
@@ -112,13 +110,15 @@ class Beside:
             return True
         head = _head(sibling, HEAD_BYTES)
         return any(
-            entry.state.head_length == len(head) and entry.state.begins_like(head) and not self._is_there(entry)
+            entry.state.head_length == len(head)
+            and entry.state.begins_like(head)
+            and (len(head) == HEAD_BYTES or not self._is_there(entry))
             for entry in self._entries
             if entry.state.head_length
         )
 
     def _is_there(self, entry: Entry) -> bool:
-        """Whether the file of a checkpoint is still there, so that no other is its copy."""
+        """Whether the file of a checkpoint is still there, so that one which is as short is not its copy."""
         sibling = self._by_key.get(entry.key)
         return sibling is not None and speaks_of(entry, sibling.path)
 
@@ -129,15 +129,12 @@ class Beside:
 
 
 def speaks_of(entry: Entry, path: str, *, unreadable: bool = False) -> bool:
-    """Whether a checkpoint speaks of the file at a path; `unreadable` is the answer where that cannot be opened."""
+    """Whether a checkpoint speaks of the file at a path; `unreadable` is the answer where that cannot be read."""
     try:
-        source = open_source(path)
+        with closing(open_source(path)) as source:
+            return entry.state.distrust(entry.key, source) is None
     except Stop:
         return unreadable
-    try:
-        return entry.state.distrust(entry.key, source) is None
-    finally:
-        source.close()
 
 
 def _head(sibling: Sibling, length: int) -> bytes:

@@ -91,7 +91,7 @@ class Checkpoint:
                 reason,
             )
             return 0
-        if not state.done:  # else it is written again: there is something to be expected of it
+        if not (state.done and state.place == self._place):  # else it is written again: something is expected of it
             self._saved = state.offset
         return state.offset
 

@@ -23,7 +23,7 @@ from producer.looping import Loop
 from producer.moments import Window, parse_moment
 from producer.pacing import Pace
 from producer.shipment import Manner
-from producer.sources.names import Names
+from producer.sources.names import Names, each_file_once
 from producer.sources.streams import STANDARD_INPUT
 from producer.telling import account, note, say_how_to_resume, sentence, warn_where_nothing_was_paced
 from schemas.errors import UsageProblem
@@ -145,7 +145,7 @@ def _total_bytes(files: tuple[str, ...], given: dict[str, Any]) -> int | None:
     """How much there is to read in all; None where nobody knows."""
     if given["follow"] or STANDARD_INPUT in files or (given["loop"] and given["rounds"] is None):
         return None
-    return (given["rounds"] or 1) * sum(map(size_of, files))
+    return (given["rounds"] or 1) * sum(map(size_of, each_file_once(files)))
 
 
 def _pace(given: dict[str, Any], delivery: Delivery, controls: Controls, progress: Callable[[], None]) -> Pace:

@@ -14,8 +14,7 @@ from producer.logbook import Logbook
 from producer.merging import Conductor
 from producer.publisher import Publisher
 from producer.shipment import Manner
-from producer.sources.names import Names
-from producer.sources.rotated import identity_at
+from producer.sources.names import Names, each_file_once
 from producer.sources.streams import STANDARD_INPUT, Identity, printable_path
 from producer.topic import TopicFacts
 from schemas.errors import ClientEnded, Stop, UsageProblem
@@ -44,7 +43,7 @@ class Dispatch:
         self._most = most_open()
         self._following: Following | None = None
         self.orphans: list[Orphan] = []
-        """Followed files without a name that wait for whoever goes on."""
+        """Followed files that are not to be found any more, and wait for whoever goes on."""
 
     def run(self, paths: Iterable[str], progress: Callable[[], None], *, follow: bool, grace_seconds: float) -> int:
         """Send the sources and wait for the acknowledgements; returns how many records stayed without one.
@@ -70,7 +69,9 @@ class Dispatch:
     def replay(self, paths: Iterable[str], progress: Callable[[], None]) -> None:
         """Send every source to its end: by the timestamps merged by time, otherwise in the order given. A loop does so
         again and again."""
-        names = _each_file_once(paths)
+        names = each_file_once(given := list(dict.fromkeys(paths)))
+        for path in [path for path in given if path not in names]:
+            log.info("%s is a file that is named before: sent once", printable_path(path))
         once = self._merged if self._manner.pace.by_moment else self._in_turn
         if self._manner.loop is None:
             once(names, progress)
@@ -122,8 +123,8 @@ class Dispatch:
             return
         first_look = self._manner.first_look or FirstLook(Names(names))
         checkpoints = self.hold.checkpoints
-        rotated = first_look.claim(self.hold.open_checkpoint) if checkpoints else []
         restart = checkpoints is not None and checkpoints.restart
+        rotated = first_look.claim(self.hold.open_checkpoint, restart=restart) if checkpoints else []
         self._following = Following(
             first_look.names, self.hold, self._history, afresh=lambda path: restart and path not in rotated
         )
@@ -176,14 +177,3 @@ class Dispatch:
         successor.hold = self.hold.successor(publisher, facts)
         successor.orphans, self.orphans = self.orphans, []
         return successor
-
-
-def _each_file_once(paths: Iterable[str]) -> list[str]:
-    """The names in their order, without those of a file that has another one already: a link beside it, for example."""
-    names: dict[str | Identity, str] = {}
-    for path in dict.fromkeys(paths):
-        found = identity_at(path)
-        first = names.setdefault(found[0] if found else path, path)
-        if first != path:
-            log.info("%s is the same file as %s: sent once", printable_path(path), printable_path(first))
-    return list(names.values())

@@ -12,6 +12,7 @@ from producer.exports.opening import open_input
 from producer.exports.source import ExportSource
 from producer.moments import Window
 from producer.sources.blocks import Block
+from producer.sources.names import each_file_once
 from producer.sources.reader import READ_BYTES, Reader
 from producer.sources.streams import Source
 from schemas.errors import BadLine, Stop
@@ -56,7 +57,7 @@ def dry_run(
     started = time.monotonic()
     findings = Findings()
     try:
-        for path in dict.fromkeys(files):
+        for path in each_file_once(files):
             _read(path, how, window, interruption, findings, as_json=as_json)
     except Stop:
         if findings.lines and not as_json:

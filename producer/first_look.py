@@ -28,10 +28,10 @@ class FirstLook:
             with suppress(Stop):  # what cannot be opened is told when it is begun, and waited for if it is not there
                 self._sources.append(open_source(path))
 
-    def claim(self, open_checkpoint: OpenCheckpoint) -> list[str]:
+    def claim(self, open_checkpoint: OpenCheckpoint, *, restart: bool) -> list[str]:
         """Give each that stands at its name no more a checkpoint, by which it is found and sent first; let all go.
 
-        Returns the names where one of them stood.
+        With `restart` they are to be sent from their start. Returns the names where one of them stood.
         """
         claimed: list[str] = []
         while self._sources:
@@ -39,15 +39,15 @@ class FirstLook:
                 assert source.path is not None
                 found = identity_at(source.path)
                 if found is None or found[0] != source.identity:
-                    self._claim(source, source.path, open_checkpoint)
+                    self._claim(source, source.path, open_checkpoint, restart=restart)
                     claimed.append(source.path)
         return claimed
 
     @staticmethod
-    def _claim(source: Source, path: str, open_checkpoint: OpenCheckpoint) -> None:
+    def _claim(source: Source, path: str, open_checkpoint: OpenCheckpoint, *, restart: bool) -> None:
         log.info("%s: the file that stood there at the start was renamed or removed since", source.name)
         try:
             with open_checkpoint(source, place_of(path)) as checkpoint:
-                checkpoint.save(checkpoint.load())
+                checkpoint.save(0 if restart else checkpoint.load())
         except Stop as problem:  # another producer has it, or it is told again with the first file that is begun
             log.warning("%s", problem)

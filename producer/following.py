@@ -81,7 +81,9 @@ class Following:
         for trail in self._trails.values():
             if generations := trail.generations:
                 around = identities_around(trail.path)
-                found += [Orphan(trail.path, g.duplicate()) for g in generations if g.identity not in around]
+                lost = [generation for generation in generations if generation.identity not in around]
+                with contextlib.suppress(OSError):  # no descriptor left: what is there after all is found again
+                    found += [Orphan(trail.path, generation.duplicate()) for generation in lost]
         return found
 
     def turn(self) -> bool:

@@ -69,7 +69,7 @@ class History:
         except PermissionError as error:
             log.warning(
                 "%s: its folder does not let us look for files that were rotated (%s): what is in them is not sent "
-                "before somebody lets us",
+                "before a run that is let, and of a copy of a truncated log not at all",
                 printable_path(path),
                 error.strerror,
             )
@@ -102,7 +102,7 @@ class History:
             if sibling := look.beside.same_file(entry):
                 found.add(sibling)
             elif copies := look.beside.copies(entry):
-                claimed = self._claim_copies(look, entry, copies)
+                claimed = {copy for copy, start in copies.items() if self._claim(copy, look.place, start)}
                 found |= claimed
                 renewed |= {self._logbook.key_of(copy.identity) for copy in claimed}
                 if claimed:
@@ -112,9 +112,6 @@ class History:
                 self._tell_missing(look, entry, loud=loud)
                 self._let_go(entry, renewed)
         return found
-
-    def _claim_copies(self, look: _Look, entry: Entry, copies: list[Sibling]) -> set[Sibling]:
-        return {copy for copy in copies if self._claim(copy, look.place, look.beside.start_of(copy, copies, entry))}
 
     def _between(self, look: _Look, found: set[Sibling]) -> set[Sibling]:
         """Rotated files that no checkpoint knows, written to since the last one was saved."""

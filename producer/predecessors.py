@@ -128,8 +128,12 @@ class Predecessors:
         """The next search looks, whatever stands at the name."""
         self._looked_for.clear()
 
-    def look_for_copies(self, identity: Identity, now: float) -> None:
-        """The file at the name begins anew; a copy that was made of it before may hold what was not read."""
+    def look_for_copies(self, identity: Identity, now: float) -> bool:
+        """The file at the name begins anew; a copy that was made of it before may hold what was not read.
+
+        False where nobody can tell yet: then it is looked for again.
+        """
         self._loud = False
         self.look_again()
-        self.look_for(identity, now)
+        self._retry_at = now
+        return self.look_for(identity, now)

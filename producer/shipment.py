@@ -69,8 +69,11 @@ class Shipment:
         self.reader = reader
         self.counts = Counts()
         """What was read in this run."""
-        self.before_starting_over: Callable[[], None] = lambda: None
-        """Called when the file was found truncated, while the checkpoint still speaks of what stood there."""
+        self.before_starting_over: Callable[[], bool] = lambda: True
+        """Called when the file was found truncated, while the checkpoint still speaks of what stood there; whether that
+        is needed no more."""
+        self.keeps_old = False
+        """Whether the checkpoint is still to speak of what stood there: a copy of it is looked for."""
         self.ledger = Ledger(self.name, start)
         self._truncations = reader.truncations
         self._publisher = publisher
@@ -110,15 +113,11 @@ class Shipment:
         return None if block is None else self._enter(block)
 
     def _start_over(self) -> None:
-        """The file was truncated: what is in flight of the old one counts for nothing in the new one.
-
-        What is written down of the old one is kept for a while: a copy of it may still be looked for.
-        """
+        """The file was truncated: what is in flight of the old one counts for nothing in the new one."""
         self._truncations = self.reader.truncations
         if self._checkpoint:
             self._checkpoint.start_over(self.ledger.acknowledged, self.reader.head_before)
-        self._next_save = time.monotonic() + CHECKPOINT_SECONDS
-        self.before_starting_over()
+        self.keeps_old = not self.before_starting_over()
         self.ledger = Ledger(self.name, 0, self.counts)
 
     def _enter(self, block: Block) -> Load:
@@ -151,7 +150,7 @@ class Shipment:
     def save_if_due(self) -> None:
         """Write the checkpoint where the last time was long enough ago. Raises `Stop` where that fails, or has failed
         beside the work."""
-        if time.monotonic() < self._next_save:
+        if self.keeps_old or time.monotonic() < self._next_save:
             return
         if self._manner.scribe is None or self._checkpoint is None:
             self.save()
@@ -164,7 +163,7 @@ class Shipment:
         """Write the checkpoint: what is acknowledged by now; `done`: and that nothing more is expected."""
         self._next_save = time.monotonic() + CHECKPOINT_SECONDS
         self._see_it_saved()
-        if self._checkpoint:
+        if self._checkpoint and not self.keeps_old:
             self._write(self._checkpoint, self.ledger.acknowledged, done=done)
 
     def _see_it_saved(self) -> None:

@@ -98,6 +98,7 @@ class Trail:
             return self._begin()
         if not self._predecessors.look_for(self._now.identity, self._clock()) or self._predecessors.left:
             return self._predecessors.left
+        self._now.shipment.keeps_old = False
         moved = self._now.step(self._clock())
         if not moved or self._clock() >= self._next_look:
             self._look_at_the_name(self._now)
@@ -169,7 +170,7 @@ class Trail:
         return Generation(shipment, identity, self._clock())
 
     def inherit(self, source: Source) -> None:
-        """Go on with a file that was open, and may have no name any more."""
+        """Go on with a file that was open, and is not to be found any more."""
         self._lingering.add(self._adopt(source))
 
     def _look_at_the_name(self, current: Generation) -> None:
@@ -227,7 +228,8 @@ class Trail:
         """Whether there is nothing to do but to look whether a file grows or comes."""
         alone = not (self._predecessors.left or self._lingering.generations)
         now = self._now
-        return alone and (now is None or (now.at_end and now.settled and now.ends_at is None))
+        quiet = now is None or (now.at_end and now.settled and now.ends_at is None and not now.shipment.keeps_old)
+        return alone and quiet
 
     @property
     def quiet_seconds(self) -> float:

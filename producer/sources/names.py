@@ -3,11 +3,11 @@
 import glob
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from producer.sources.rotated import COMPRESSED
-from producer.sources.streams import printable_path
+from producer.sources.rotated import COMPRESSED, identity_at
+from producer.sources.streams import STANDARD_INPUT, Identity, printable_path
 
 log = logging.getLogger(__name__)
 
@@ -77,3 +77,12 @@ class Names:
         if left_out and argument not in self._told:
             self._told.add(argument)
             log.info("%s: hidden and compressed files are left out (%d now)", printable_path(argument), left_out)
+
+
+def each_file_once(paths: Iterable[str]) -> list[str]:
+    """The names in their order, without those of a file that has another one already: a link beside it, for example."""
+    names: dict[str | Identity, str] = {}
+    for path in dict.fromkeys(paths):
+        found = None if path == STANDARD_INPUT else identity_at(path)
+        names.setdefault(found[0] if found else path, path)
+    return list(names.values())

@@ -40,7 +40,7 @@ def siblings(path: str) -> list[Sibling]:
     """Every other regular file in the folder of `path` (and where it is a link, in that of its target).
 
     Hidden ones are left out, and compressed ones whose original is still there. Raises OSError where a folder cannot be
-    looked at, but for one that is not there.
+    looked at, but for one that is not there, or a file that was rotated by its name.
     """
     found: dict[str, Sibling] = {}
     for name in dict.fromkeys((Path(path).absolute(), Path(path).resolve())):
@@ -73,12 +73,15 @@ def _files(folder: Path, wanted: re.Pattern[str]) -> Iterator[Sibling]:
     except FileNotFoundError:
         return
     for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            continue
         try:
             status = entry.stat()
         except OSError as error:
-            if entry.is_symlink() or isinstance(error, FileNotFoundError):  # leads nowhere; renamed or removed just now
-                continue
-            raise
+            matters = wanted.fullmatch(entry.name) and not entry.is_symlink()
+            if matters and not isinstance(error, FileNotFoundError):  # that: renamed or removed just now
+                raise
+            continue
         if stat.S_ISREG(status.st_mode):
             yield Sibling(
                 entry.path,

@@ -68,7 +68,7 @@ class Run:
         place = CheckpointPlace(state, restart)
         self.dispatch = Dispatch(cast("Publisher", self.shelf), FACTS, Manner(), place)
         self._names = [str(name) for name in names]
-        self._restart = restart
+        self.restart = restart
         if begin:
             self.begin()
 
@@ -78,7 +78,7 @@ class Run:
             Names(self._names),
             self.dispatch.hold,
             self.dispatch._history,
-            afresh=lambda path: self._restart and path not in rotated,
+            afresh=lambda path: self.restart and path not in rotated,
             clock=lambda: self.seconds,
         )
 

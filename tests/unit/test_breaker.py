@@ -84,6 +84,15 @@ def test_run_of_rows_that_the_database_refuses_goes_on_over_batches_up_to_the_li
     assert "Does the table refuse them" in stopped.value.next_step
 
 
+def test_rows_that_were_refused_do_not_come_again_when_others_do() -> None:
+    breaker = Breaker(3, 1.0)
+    for _ in range(3):
+        refused(breaker, 1, 0)
+        breaker.start_over()
+    with pytest.raises(Stop, match="4 refused lines in a row"):
+        refused(breaker, 1, 0)
+
+
 def test_share_of_rows_that_the_database_refuses_is_judged_by_itself() -> None:
     breaker = Breaker(0, 0.9)
     breaker.look_at(batch(*[GOOD] * RATIO_LINES))

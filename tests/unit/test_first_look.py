@@ -27,7 +27,7 @@ def state(tmp_path: Path) -> Path:
 
 def claim(look: FirstLook, run: Run) -> list[str]:
     """The topic is known."""
-    return look.claim(run.dispatch.hold.open_checkpoint)
+    return look.claim(run.dispatch.hold.open_checkpoint, restart=run.restart)
 
 
 @pytest.fixture

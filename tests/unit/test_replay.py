@@ -58,4 +58,4 @@ def test_file_under_two_names_is_sent_once_and_told(
     link.symlink_to(first)
     dispatch.run([first, second, str(link), first], lambda: None, follow=False, grace_seconds=0)
     assert shelf.lines == lines(0, 1)
-    assert f"{link} is the same file as {first}: sent once" in caplog.text
+    assert f"{link} is a file that is named before: sent once" in caplog.text

@@ -1,6 +1,7 @@
 """Rotations and disks that fail in the very moment in which a followed name is looked at: nothing is given up."""
 
 import errno
+import gzip
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -61,9 +62,6 @@ def test_file_that_is_missing_in_a_listing_because_it_is_renamed_just_then_is_se
 def test_folder_that_cannot_be_read_for_a_while_is_waited_for_and_told_once(
     log: Path, start: Start, unfinished: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def failing(_path: str) -> list[Sibling]:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
     run = start(log)
     with monkeypatch.context() as patch:
         patch.setattr(producer.beside, "siblings", failing)
@@ -184,3 +182,83 @@ def test_log_whose_disk_fails_ends_the_run_with_a_sentence_and_with_its_checkpoi
         run.dispatch.hold.close()
     append(log, 2)
     assert start(log).settle() == lines(2)
+
+
+def failing(_path: str) -> list[Sibling]:
+    """A folder, while the process has no descriptor left."""
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_run_that_ends_before_it_could_look_for_the_copy_of_a_truncated_log_leaves_it_to_the_next(
+    log: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(log, 1)
+    run = start(log)
+    run.turn(3)
+    append(log, 2)
+    log.with_name("chat.log.1").write_bytes(log.read_bytes())
+    log.write_bytes(b"line 3\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(producer.beside, "siblings", failing)
+        run.wait(5)
+        run.end()
+    assert run.sent == lines(1)
+    assert start(log).settle() == lines(2, 3)
+
+
+def test_entry_that_is_no_rotated_file_and_cannot_be_looked_at_is_in_nobody_s_way(
+    log: Path, unfinished: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a folder where a network file system was mounted that is gone."""
+    scan = os.scandir
+
+    class Gone:
+        name = "backup"
+
+        def is_dir(self, **_: bool) -> bool:
+            return False
+
+        def is_symlink(self) -> bool:
+            return False
+
+        def stat(self) -> os.stat_result:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    monkeypatch.setattr("producer.sources.rotated.os.scandir", lambda path: [Gone(), *scan(path)])
+    assert unfinished.exists()
+    assert start(log).settle() == lines(2, 3)
+
+
+def test_archive_beside_a_file_that_was_sent_is_known_as_its_copy(log: Path, start: Start) -> None:
+    append(log, *range(500))
+    run = start(log)
+    run.settle()
+    old = rotated(log)
+    append(log, 500)
+    run.settle()
+    run.wait(62)
+    run.end()
+    archive = log.with_name("chat.log-20240131.gz")
+    archive.write_bytes(gzip.compress(old.read_bytes()))
+    append(log, 501)
+    rotated(log)
+    append(log, 502)
+    assert start(log).settle() == lines(501, 502)
+
+
+def test_rotated_file_that_its_folder_follows_too_stays_done_with(
+    log: Path, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    append(log, *range(500))
+    run = start(log.parent)
+    run.settle()
+    rotated(log)
+    append(log, 500)
+    run.settle()
+    run.wait(62)
+    run.settle()
+    run.end()
+    compressed(log.with_name("chat.log.1")).rename(log.with_name("chat.log.2.gz"))
+    again = start(log.parent)
+    assert again.settle() == []
+    assert "missing" not in caplog.text
