@@ -127,7 +127,8 @@ class Carrier(threading.Thread):
 
     def _send(self) -> bool:
         """Hand the next piece of the spool to the client, where there is room; whether it did."""
-        if self._publisher.in_flight >= WINDOW_RECORDS or self._read - self._spool.acknowledged >= WINDOW_BYTES:
+        in_flight = self._publisher.in_flight  # where nothing is, what was read is the beginning of a long line
+        if in_flight >= WINDOW_RECORDS or (in_flight and self._read - self._spool.acknowledged >= WINDOW_BYTES):
             return False
         data = self._spool.read(self._read, READ_BYTES)
         self._read += len(data)

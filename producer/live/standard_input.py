@@ -1,6 +1,8 @@
 """Standard input as a live system: JSON lines as they come."""
 
 import asyncio
+import contextlib
+import logging
 
 from producer.live.listener import Ear
 from producer.live.memory import Memory
@@ -9,6 +11,11 @@ from producer.live.urls import InputPlace
 from producer.sources.blocks import Block, LineCutter
 from producer.sources.streams import STANDARD_INPUT, Source, open_source
 from schemas.errors import InputBroken, Stop
+
+log = logging.getLogger(__name__)
+
+LEAVING_SECONDS = 1.0
+"""So long the spool may take for what was read last."""
 
 READ_BYTES = 256 << 10
 LONGEST_BYTES = 16 << 20
@@ -37,12 +44,28 @@ class InputListener:
         """Read it to its end. Raises `InputBroken` where it cannot be read, or is compressed and damaged."""
         await ear.put()
         ear.listening(self.name)
-        try:
-            while not self._at_end:
-                await self._take(ear, await asyncio.to_thread(self._read))
-        except asyncio.CancelledError:
-            self._left = True  # the reading thread sees it within a moment
-            raise
+        while not self._at_end:
+            reading = asyncio.ensure_future(asyncio.to_thread(self._read))
+            try:
+                data = await asyncio.shield(reading)
+            except asyncio.CancelledError:
+                self._left = True  # the reading thread sees it within a moment
+                await self._leave(ear, await reading)
+                raise
+            await self._take(ear, data)
+
+    async def _leave(self, ear: Ear, data: bytes) -> None:
+        """What was read when we were told to end: gone from the input, it is not read again."""
+        block = self._cutter.feed(data) if data else None
+        if self._cutter.held:
+            log.warning(
+                "%s: the last %s bytes that were read are not a whole line, and are not taken",
+                self.name,
+                f"{self._cutter.held:,}",
+            )
+        with contextlib.suppress(TimeoutError):  # the spool is full: what it did not take is told
+            async with asyncio.timeout(LEAVING_SECONDS):
+                await ear.put(block.lines if block else ())
 
     def _read(self) -> bytes:
         try:

@@ -27,6 +27,7 @@ from tests.acceptance.ferry import (
     wait_until,
 )
 from tests.acceptance.hook import Answer, Hook
+from tests.faults.rig import set_topic_config
 from tests.services.kafka import GivenKafka, Kafka
 
 TOKEN = "hook-plant-7Kq3"
@@ -138,6 +139,22 @@ def test_request_without_the_token_is_unauthorized(locked: Hook, place: list[str
 def test_web_page_cannot_send_where_there_is_no_token(hook: Hook, place: list[str]) -> None:
     answer = hook.post("/messages", message(1), Origin="https://elsewhere.example", Content_Type="text/plain")
     assert (answer.status, count(place)) == (403, 0)
+
+
+@pytest.mark.parametrize("header", ["X_Forwarded_For", "Forwarded", "Via"])
+def test_proxy_passes_nothing_on_where_there_is_no_token(hook: Hook, place: list[str], header: str) -> None:
+    answer = hook.post("/messages", message(1), **{header: "for=198.51.100.7"})
+    assert (answer.status, count(place)) == (403, 0)
+
+
+def test_line_longer_than_all_that_may_be_in_flight_is_carried(ferry: Ferry, kafka: Any, topic: str) -> None:
+    create_topic(kafka.brokers, topic)
+    set_topic_config(kafka.brokers, topic, "max.message.bytes", 12 << 20)
+    lines = [message(1), message(2, data="x" * (9 << 20)), message(3)]
+    named = ["--brokers", kafka.brokers, "--topic", topic, "--json"]
+    result = ferry.run("listen", "-", *named, stdin=b"\n".join(lines) + b"\n")
+    assert result.json["acknowledged"] == 3
+    assert sum(ends(kafka.brokers, topic).values()) == 3
 
 
 def test_address_that_others_reach_needs_a_token(ferry: Ferry, place: list[str]) -> None:

@@ -387,6 +387,25 @@ def test_page_that_leads_nowhere_ends_the_asking() -> None:
     assert script.hear(*page) == []
 
 
+def test_page_of_our_own_comings_and_goings_is_not_the_last_one() -> None:
+    script = Script(remembered(msgid="m1"))
+    script.join(HISTORY)
+    ours = "@batch=x;msgid=m2;time=2026-01-02T00:00:00.002Z :ferry!u@h JOIN #a"
+    asked = script.hear(":s BATCH +x chathistory #a", ours, ":s BATCH -x")
+    assert asked == ["CHATHISTORY AFTER #a msgid=m2 100"]
+
+
+def test_history_is_waited_for_longer_where_it_was_we_who_did_not_listen(caplog: pytest.LogCaptureFixture) -> None:
+    script = Script(remembered(msgid="m1"))
+    script.join(HISTORY)
+    script.now += 300
+    script.session.held_up(300, script.now)
+    script.after(1)
+    page = [":s BATCH +x chathistory #a", message(2, "batch=x;"), ":s BATCH -x"]
+    assert script.hear(*page) == ["CHATHISTORY AFTER #a msgid=m2 100"]
+    assert caplog.text == ""
+
+
 def test_message_that_the_server_forgot_is_named_by_its_time() -> None:
     script = Script(remembered(msgid="m1", time="2026-01-02T00:00:00.001Z"))
     script.join(HISTORY)

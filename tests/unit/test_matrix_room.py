@@ -37,6 +37,8 @@ class Server:
     def __init__(self, events: list[Event], knows: tuple[str, ...] = ()) -> None:
         self.events = events
         self.asked = 0
+        self.hidden: set[object] = set()
+        """Events that the account may not see."""
         self._knows = knows
 
     async def messages(self, _room: str, start: str, end: str | None) -> dict[str, Any]:
@@ -44,7 +46,8 @@ class Server:
         self.asked += 1
         first = max(int(start) - PAGE, int(end or 0), 0)
         chunk = self.events[first : int(start)][::-1]
-        return {"chunk": chunk, "start": start, **({"end": str(first)} if chunk else {})}
+        seen = [one for one in chunk if one["event_id"] not in self.hidden]
+        return {"chunk": seen, "start": start, **({"end": str(first)} if chunk else {})}
 
     async def sync(self, room: str, since: str | None, limit: int = PAGE) -> dict[str, Any]:
         """Up to `limit` of the newest; then the connection is cut."""
@@ -104,6 +107,12 @@ def test_last_event_that_the_server_no_longer_has_ends_it_at_the_first_page_that
     server = Server(events)
     assert missed(server, Last("$795", 795_000)) == [one["event_id"] for one in events[-300:]]
     assert server.asked == 4
+
+
+def test_page_of_events_that_are_not_for_us_is_not_the_last_one() -> None:
+    server = Server([event(number) for number in range(1000)])
+    server.hidden = set(ids(800, 950))
+    assert missed(server, Last("$750", 750_000)) == ids(751, 800) + ids(950, 1000)
 
 
 def test_single_events_that_came_late_from_another_server_end_nothing() -> None:

@@ -54,6 +54,7 @@ class Desk(PrintingEar):
         super().__init__("-", self.account, self.taken.append, 1000)
         self.calls = 0
         self.waits = asyncio.Event()
+        self.begun = asyncio.Event()
         self._failing = failing
         self._stuck = stuck
 
@@ -65,6 +66,8 @@ class Desk(PrintingEar):
             await asyncio.Event().wait()
         if self.calls in self._failing:
             raise Stop("Cannot write the spool")
+        if lines:
+            self.begun.set()
         return await super().take_lines(lines)
 
 
@@ -114,6 +117,37 @@ def test_input_that_is_a_folder_is_told(give: Give, tmp_path: Path) -> None:
     use(tmp_path)
     with pytest.raises(InputBroken, match="standard input: cannot be read: Is a directory"):
         asyncio.run(listen(Desk()))
+
+
+def test_signal_while_it_is_read_loses_nothing_of_what_was_read(give: Give, caplog: pytest.LogCaptureFixture) -> None:
+    """It is taken, or still there for whoever reads on."""
+
+    async def work(write: int, wait_seconds: float) -> list[bytes]:
+        desk = Desk()
+        task = asyncio.create_task(listen(desk))
+        os.write(write, b"line 0\n")
+        await asyncio.wait_for(desk.begun.wait(), 30)
+        os.write(write, b"line 1\nline 2\n3")
+        await asyncio.sleep(wait_seconds)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return desk.taken
+
+    give(b"")
+    for tenths in range(10):
+        read, write = os.pipe()
+        os.dup2(read, 0)
+        os.close(read)
+        taken = asyncio.run(work(write, tenths / 10_000))
+        os.close(write)
+        left = os.read(0, 100)
+        assert b"".join(line + b"\n" for line in taken) + left in (
+            b"line 0\nline 1\nline 2\n3",
+            b"line 0\nline 1\nline 2\n",
+        )
+        assert left or "the last 1 bytes that were read are not a whole line" in caplog.text
+        caplog.clear()
 
 
 def test_lines_that_were_read_and_not_taken_before_a_signal_are_counted(

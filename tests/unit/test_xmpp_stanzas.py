@@ -113,7 +113,17 @@ def test_moments_are_read_and_written() -> None:
     assert seconds_of("2023-11-14T22:13:20.5Z") == NOW
     assert seconds_of(stamp_of(NOW)) == NOW
     assert seconds_of("yesterday") is None
+    assert seconds_of("9999-12-31T23:59:59-23:00") is None
+    assert seconds_of("0001-01-01T00:00:00+01:00") is None
     assert delayed(message("<delay xmlns='urn:xmpp:delay' stamp='2023-11-14T22:13:20.5Z'/>")) == NOW
+
+
+def test_delay_counts_where_the_room_wrote_it_and_not_what_a_sender_claims() -> None:
+    claimed = "<delay xmlns='urn:xmpp:delay' stamp='2099-01-01T00:00:00Z' from='ann@example.org'/>"
+    bare_claim = "<delay xmlns='urn:xmpp:delay' stamp='2099-01-01T00:00:00Z'/>"
+    true = f"<delay xmlns='urn:xmpp:delay' stamp='2023-11-14T22:13:20.5Z' from='{ROOM}'/>"
+    assert delayed(message(claimed + bare_claim), by=ROOM) is None
+    assert delayed(message(claimed + bare_claim + true), by=ROOM) == NOW
 
 
 @pytest.mark.parametrize(("outer", "query"), [(f"{ROOM}/ann", "q"), (ROOM, "another"), ("stranger@example.org", "q")])

@@ -147,6 +147,11 @@ class Backlog:
         for name in [name for name, gap in self._gaps.items() if now - gap.since > PATIENCE_SECONDS]:
             self._give_up(name, "no answer")
 
+    def put_off(self, seconds: float) -> None:
+        """Nobody listened for so long: the server had less time to answer."""
+        for gap in self._gaps.values():
+            gap.since += seconds
+
     def _give_up(self, name: str, why: str) -> None:
         _tell_missing(name, why)
         self._close(name)

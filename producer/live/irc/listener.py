@@ -18,6 +18,8 @@ from producer.live.urls import IrcPlace
 from schemas.errors import ConnectionLost, Stop, UsageProblem
 
 DIAL_SECONDS = 20.0
+NEXT_ADDRESS_SECONDS = 0.25
+"""When the next address of a host is tried beside one that does not answer (RFC 8305)."""
 SEND_SECONDS = 30.0
 TICK_SECONDS = 1.0
 GOODBYE_SECONDS = 3.0
@@ -77,7 +79,9 @@ class IrcListener:
         context = ssl.create_default_context() if place.tls else None
         try:
             async with asyncio.timeout(DIAL_SECONDS):
-                return await asyncio.open_connection(place.host, place.port, ssl=context, limit=READ_BYTES)
+                return await asyncio.open_connection(
+                    place.host, place.port, ssl=context, limit=READ_BYTES, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS
+                )
         except ssl.SSLCertVerificationError as error:
             raise Stop(
                 f"{place.url}: the server's certificate is not good: {error.verify_message}",
@@ -175,8 +179,10 @@ class _Talk:
             for raw in self._cutter.feed(chunk):
                 self._session.hear(raw, now)
         finally:  # what came before the line that ends the session, too
+            began = time.monotonic()
             await self._listener.take(self._session, self._ear)
-        self._session.alive(time.monotonic())  # while the spool was full, it was we who did not listen
+        now = time.monotonic()
+        self._session.held_up(now - began, now)
         if self._session.ready and not self._told:
             self._told = True
             self._ear.listening(self._listener.name)

@@ -101,9 +101,14 @@ class Session:
             self.out.append(compose("PING", "chatferry"))
 
     def alive(self, now: float) -> None:
-        """The server was there until now: for who could not listen for a while."""
+        """The server was there until now."""
         self._heard_at = now
         self._asked_for_life = False
+
+    def held_up(self, seconds: float, now: float) -> None:
+        """The spool was full for so long: it was we who did not listen."""
+        self.alive(now)
+        self._past.history.put_off(seconds)
 
     def hear(self, raw: bytes, now: float) -> None:
         """Take a line in, without its end, whatever it is.
@@ -192,6 +197,7 @@ class Session:
             for heard in self._hearing.hear(line, batch):
                 if not self._past.seen.count(heard.id):
                     self.heard.append(heard)
+        if in_history or not is_ours or line.command in ("PRIVMSG", "NOTICE"):
             for name in self._hearing.where(line, batch):
                 self._past.history.noted(name, line, in_history=in_history)
         if not in_history:

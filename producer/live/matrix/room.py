@@ -49,7 +49,7 @@ class Room:
                 return
             yield behind
             end = text_of(answer.get("end"))
-            if not page or end is None or end == start or behind is not page:
+            if end is None or end == start or behind is not page:  # a page may be empty, and not the last one
                 return
             start = end
 

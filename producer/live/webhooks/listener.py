@@ -31,6 +31,9 @@ HURRIED_SECONDS = 2.5
 LARGE_BYTES = 256 << 10
 """From so many on a body is checked beside everything else: others wait for the same loop."""
 
+PASSED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+"""Headers by which a proxy says that somebody else asks."""
+
 SIGNED_BODY_BYTES = 2 << 20
 SIGNED_BODIES_BYTES = 16 << 20
 """Of one request whose signature is over its body, and of all: anybody can send such a body, and have it read."""
@@ -156,6 +159,8 @@ class WebListener:
             check_bearer(request.headers.get("Authorization"), self._token, *more)
         elif "Origin" in request.headers:  # a web page in a browser on this machine, whoever wrote it
             raise Refused(403, "requests of web pages are not taken without a token")
+        elif any(header in request.headers for header in PASSED_ON):  # the proxy is on this machine, who asks is not
+            raise Refused(403, "requests that a proxy passes on are not taken without a token")
 
     async def _said(self, heard: Sequence[Heard]) -> web.Response:
         lines = [one.line() for one in heard]

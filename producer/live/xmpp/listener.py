@@ -14,7 +14,7 @@ from producer.live.urls import XmppPlace
 from producer.live.xmpp import questions as ask
 from producer.live.xmpp.stanzas import CLIENT, Presence, RoomTalk, bare, error_of, presence_of
 from producer.live.xmpp.stream import XmppStream
-from producer.live.xmpp.taking import Position, Taking
+from producer.live.xmpp.taking import Position, Taking, Trouble
 from schemas.errors import ConnectionLost, Stop, UsageProblem
 
 SILENCE_SECONDS = 30.0
@@ -47,6 +47,7 @@ class XmppListener:
         self._memory = memory
         self._clock = clock
         self._position = Position(memory.value.get("archive"), memory.value.get("moment"))
+        self._trouble = Trouble()
 
     @property
     def name(self) -> str:
@@ -58,7 +59,8 @@ class XmppListener:
         async with XmppStream(self._place, self._password) as stream:
             visit = _Visit(self._place, stream)
             talk = RoomTalk(self._place, self._clock)
-            await visit.stay(Taking(self._place, talk, ear, self._memory, self._position, visit.ask_room), talk)
+            kept = self._memory, self._position, self._trouble
+            await visit.stay(Taking(self._place, talk, ear, *kept, visit.ask_room), talk)
 
 
 def _as_servers_write_it(place: XmppPlace) -> XmppPlace:

@@ -42,19 +42,22 @@ def resource(jid: str) -> str:
     return jid.partition("/")[2]
 
 
-def delayed(stanza: Element) -> float | None:
-    """When it was said, in Unix seconds, where that is written on it."""
-    delay = stanza.find(DELAY)
-    return seconds_of(delay.get("stamp", "")) if delay is not None else None
+def delayed(stanza: Element, by: str | None = None) -> float | None:
+    """When it was said, in Unix seconds, where that is written on it: `by` the room (its bare JID), or by anybody.
+
+    A sender may write a delay of its own on a message, which says what it likes.
+    """
+    delays = [delay for delay in stanza.findall(DELAY) if by is None or bare(delay.get("from", "")) == by]
+    return seconds_of(delays[-1].get("stamp", "")) if delays else None
 
 
 def seconds_of(stamp: str) -> float | None:
-    """Unix seconds of a moment as XEP-0082 writes it; None for what is none."""
+    """Unix seconds of a moment as XEP-0082 writes it; None for what is none, or outside of the years 1 to 9999."""
     try:
         moment = datetime.fromisoformat(stamp)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def stamp_of(seconds: float) -> str:

@@ -62,6 +62,7 @@ class XmppStream:
             "failed_all_auth": lambda _: self._ended(self._not_let_in()),
             "stream_error": self._told_off,
             "disconnected": lambda reason: self._ended(self._lost(reason)),
+            "killed": lambda _: self._ended(self._lost(self._client.disconnect_reason)),
         }
 
     async def __aenter__(self) -> Self:
@@ -88,6 +89,7 @@ class XmppStream:
 
     async def close(self) -> None:
         """Say goodbye, where there still is somebody; the connection is gone then."""
+        self._problem = self._problem or ConnectionLost("we left")
         self._resume()
         self._client.cancel_connection_attempt()
         if self._client.is_connected():

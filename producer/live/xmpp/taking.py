@@ -12,6 +12,7 @@ from producer.live.recent import Once
 from producer.live.urls import XmppPlace
 from producer.live.xmpp import questions as ask
 from producer.live.xmpp.stanzas import CLIENT, RoomTalk, archive_id, delayed, error_of
+from schemas.errors import ConnectionLost
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,10 @@ OVERLAP_SECONDS = 60.0
 """A room without an archive is asked for so much more of its history: its clock may be another."""
 
 NEWEST = "newest"
+
+PASSING = ("internal-server-error", "remote-server-timeout", "resource-constraint", "service-unavailable")
+PATIENCE_TIMES = 5
+"""So often in a row an archive that cannot be read now is asked again, before its room is heard without it."""
 
 Ask = Callable[[Element, Callable[[Element], Awaitable[None]]], None]
 """Asks the room something; the second is called with the answer."""
@@ -32,6 +37,13 @@ class Position:
     moment: float | None = None
 
 
+@dataclass
+class Trouble:
+    """How often in a row the archive could not be read, over all sessions."""
+
+    times: int = 0
+
+
 class Taking:
     """Takes the messages of one session, one after the other.
 
@@ -40,14 +52,23 @@ class Taking:
     """
 
     def __init__(
-        self, place: XmppPlace, talk: RoomTalk, ear: Ear, memory: Memory, position: Position, asks: Ask
+        self,
+        place: XmppPlace,
+        talk: RoomTalk,
+        ear: Ear,
+        memory: Memory,
+        position: Position,
+        trouble: Trouble,
+        asks: Ask,
     ) -> None:
+        """`position` and `trouble` are kept from session to session."""
         self._room = place.room
         self._url = place.url
         self._talk = talk
         self._ear = ear
         self._memory = memory
         self._position = position
+        self._trouble = trouble
         self._ask = asks
         self._archive = False
         self._stable_ids = False
@@ -78,8 +99,11 @@ class Taking:
         elif self._archive:
             self._ear.listening(self._url)
             self._page(after=self._position.archive)
+        elif self._position.moment is None:
+            await self._begin(self._talk.now())
         else:
-            await self._begin(self._position.moment or self._talk.now())
+            self.caught_up = True
+            self._ear.listening(self._url)
 
     async def message(self, stanza: Element) -> None:
         """A message of the room, or out of its archive."""
@@ -98,7 +122,7 @@ class Taking:
 
     async def _live(self, stanza: Element) -> None:
         identity = archive_id(stanza, self._room) if self._stable_ids else None
-        moment = delayed(stanza)
+        moment = delayed(stanza, by=self._room)
         if self._is_greeting(stanza, fresh=identity is not None and moment is None):
             return
         await self._once.take(self._talk.message(stanza, identity, moment))
@@ -115,7 +139,9 @@ class Taking:
         return not fresh
 
     def _remember(self, moment: float | None) -> None:
-        self._position.moment = max(moment or 0.0, self._position.moment or 0.0) or None
+        """(No clock that is ahead of ours makes us ask for what will be said.)"""
+        known = min(moment or 0.0, self._talk.now())
+        self._position.moment = max(known, self._position.moment or 0.0) or None
         self._memory.remember(self._ear.last, asdict(self._position))
 
     # -- the archive ---------------------------------------------------------------------------------------------------
@@ -128,6 +154,7 @@ class Taking:
     async def _from_now_on(self, answer: Element) -> None:
         """Where the archive ends now is where we begin; what was said since we came in was taken."""
         if answer.get("type") == "error":
+            self._see_whether_it_passes(answer)
             self._tell_closed(answer)
         else:
             self._position.archive = ask.page_end_of(answer).last or ""
@@ -145,6 +172,7 @@ class Taking:
         if answer.get("type") == "error":
             self._page_failed(answer)
             return
+        self._trouble.times = 0
         end = ask.page_end_of(answer)
         self._position.archive = end.last or self._position.archive
         if end.last and not end.complete:
@@ -155,6 +183,7 @@ class Taking:
 
     def _page_failed(self, answer: Element) -> None:
         if error_of(answer)[1] != "item-not-found" or not self._position.archive:
+            self._see_whether_it_passes(answer)
             self.caught_up = True
             self._tell_closed(answer)
             return
@@ -165,6 +194,13 @@ class Taking:
         )
         self._position.archive = ""
         self._page(start=self._position.moment)
+
+    def _see_whether_it_passes(self, answer: Element) -> None:
+        """Raises `ConnectionLost`, so that it is asked again by the next session, where the archive may answer then."""
+        kind, condition, text = error_of(answer)
+        self._trouble.times += 1
+        if (kind == "wait" or condition in PASSING) and self._trouble.times <= PATIENCE_TIMES:
+            raise ConnectionLost(f"{self._room}: its archive cannot be read now ({condition} {text})")
 
     def _tell_closed(self, answer: Element) -> None:
         _, condition, text = error_of(answer)
