@@ -9,7 +9,7 @@ import pytest
 
 from consumer.stores.engine import make_engine
 from ops.database import upgrade
-from tests.acceptance.ferry import Ferry, committed, count_rows, lines_of, message, values, wait_until
+from tests.acceptance.ferry import SECONDS, Ferry, committed, count_rows, lines_of, message, values, wait_until
 from tests.faults.rig import PARTITIONS, create_topic
 from tests.faults.runs import assert_exact, consume, write_log
 from tests.services.cluster import Cluster
@@ -17,6 +17,9 @@ from tests.services.cluster import Cluster
 pytestmark = pytest.mark.long
 
 RATE = 1_500
+
+REQUEST_SECONDS = 60.0
+"""So long a client waits for a broker that is frozen: its socket.timeout.ms."""
 
 
 class Traffic:
@@ -61,9 +64,9 @@ class Traffic:
         self.consumer.wait_until(lambda: count_rows(self.database) > before, "the first lines come through")
         assert count_rows(self.database) < self.lines, "there is no traffic"
 
-    def come_through(self) -> None:
+    def come_through(self, seconds: float = SECONDS) -> None:
         """Wait until every line is in the table."""
-        self.consumer.wait_until(lambda: count_rows(self.database) == self.lines, "every line comes through")
+        self.consumer.wait_until(lambda: count_rows(self.database) == self.lines, "every line comes through", seconds)
 
     @property
     def acknowledged_bytes(self) -> int:
@@ -143,7 +146,7 @@ def test_broker_paused_under_produce_and_consume_costs_time_only(traffic: Traffi
     traffic.flow()
     cluster.nodes[leader].pause()
     wait_until(lambda: cluster.leader(traffic.topic, 0) not in (None, leader), "another leads")
-    traffic.come_through()
+    traffic.come_through(REQUEST_SECONDS + SECONDS)
     traffic.flow()
     cluster.nodes[leader].resume()
     wait_until(lambda: cluster.in_sync(traffic.topic), "every node has all again")
