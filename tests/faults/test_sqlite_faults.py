@@ -16,6 +16,7 @@ from tests.faults.disk import small_disk
 from tests.faults.place import data_of
 
 LINES = 60_000
+BATCH = 2_000
 BUSY_SECONDS = 30
 """So long does a worker wait for another writer before it says so."""
 
@@ -28,7 +29,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def load(ferry: Ferry, log: Path, file: Path, *more: str) -> Running:
-    return ferry.start("load", log, "--database", f"sqlite:///{file}", "--batch-rows", "2000", "--json", *more)
+    return ferry.start("load", log, "--database", f"sqlite:///{file}", "--batch-rows", str(BATCH), "--json", *more)
 
 
 def rows(file: Path) -> list[tuple[str, str]]:
@@ -133,9 +134,12 @@ def test_load_killed_in_the_middle_of_a_sqlite_transaction_leaves_whole_batches_
         os.kill(process, signal.SIGKILL)
     wait_until(lambda: not any(map(command_line, started)), "the end of all that it started", 10)
     assert not is_being_written(file)
-    assert len(rows(file)) == stored, "half a batch was kept, or a whole one lost"
+    kept = len(
+        rows(file)
+    )  # frozen while its commit goes to the disk, the batch is there only when the log is read again
+    assert kept in (stored, stored + BATCH), "half a batch was kept, or a whole one lost"
     account = load(ferry, log, file).wait().json
-    assert (account["rows"], account["repeats"], account["missing"]) == (LINES - stored, stored, 0)
+    assert (account["rows"], account["repeats"], account["missing"]) == (LINES - kept, kept, 0)
     assert_exact(file)
 
 
