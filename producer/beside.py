@@ -50,12 +50,16 @@ class Beside:
         """The keys of the checkpoints that the files have, or would have."""
         return self._by_key.keys()
 
+    def file_of(self, entry: Entry) -> Sibling | None:
+        """The file with the device and inode of a checkpoint, whether or not it is still the one that it speaks of."""
+        return self._by_key.get(entry.key)
+
     def same_file(self, entry: Entry) -> Sibling | None:
         """The file of a checkpoint, renamed. One that cannot be opened now is taken for it: it keeps its checkpoint.
 
         Raises `Undecided` where it was renamed or removed just now.
         """
-        sibling = self._by_key.get(entry.key)
+        sibling = self.file_of(entry)
         if sibling is None:
             return None
         same = speaks_of(entry, sibling.path, unreadable=True)
@@ -79,12 +83,14 @@ class Beside:
             if state.begins_like(_head(sibling, state.head_length))
             and (sibling.compressed or sibling.size >= state.offset)
         ]
-        unknown = [sibling for sibling in found if self._own(sibling) is None]
+        if not found:
+            return {}
+        own = {sibling: self._own(sibling) for sibling in found}
+        unknown = [sibling for sibling in found if own[sibling] is None]
         if len(found) > 1 and unknown:
             return dict.fromkeys(unknown, 0)
-        return {
-            copy: min([state.offset, *(own.state.offset for own in [self._own(copy)] if own)]) for copy in found[:1]
-        }
+        known = own[found[0]]
+        return {found[0]: min(state.offset, known.state.offset) if known else state.offset}
 
     @property
     def unread(self) -> list[Sibling]:
@@ -119,7 +125,7 @@ class Beside:
 
     def _is_there(self, entry: Entry) -> bool:
         """Whether the file of a checkpoint is still there, so that one which is as short is not its copy."""
-        sibling = self._by_key.get(entry.key)
+        sibling = self.file_of(entry)
         return sibling is not None and speaks_of(entry, sibling.path)
 
     def _own(self, sibling: Sibling) -> Entry | None:

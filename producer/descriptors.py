@@ -27,12 +27,19 @@ def most_open() -> int:
 
 def _room() -> int:
     """How many descriptors the process may have beside its own; the soft limit is raised where that is low."""
+    return _raised(DESCRIPTORS_WANTED) - 2 * DESCRIPTORS_BESIDE
+
+
+def _raised(wanted: int) -> int:
+    """Raise the soft limit to so many, as far as the hard one allows; returns what it is then, `wanted` where there is
+    none."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_WANTED)
-    if soft != resource.RLIM_INFINITY and soft < limit:
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    if soft < limit:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-        soft = limit
-    return (limit if soft == resource.RLIM_INFINITY else soft) - 2 * DESCRIPTORS_BESIDE
+    return max(soft, limit)
 
 
 def make_room(files: int) -> None:
@@ -41,11 +48,8 @@ def make_room(files: int) -> None:
     Raises `UsageProblem` where the system does not allow it.
     """
     needed = 2 * files + DESCRIPTORS_BESIDE
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < needed:
+    if (limit := _raised(needed)) < needed:
         raise UsageProblem(
-            f"With --speed all {files:,} files are open at once, and this process may open {hard:,}",
+            f"With --speed all {files:,} files are open at once, and this process may open {limit:,}",
             f"Set ulimit -n {needed}, or name fewer files",
         )
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

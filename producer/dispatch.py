@@ -69,8 +69,10 @@ class Dispatch:
     def replay(self, paths: Iterable[str], progress: Callable[[], None]) -> None:
         """Send every source to its end: by the timestamps merged by time, otherwise in the order given. A loop does so
         again and again."""
-        names = each_file_once(given := list(dict.fromkeys(paths)))
-        for path in [path for path in given if path not in names]:
+        given = dict.fromkeys(paths)
+        names = each_file_once(given)
+        once_more = given.keys() - names
+        for path in [path for path in given if path in once_more]:
             log.info("%s is a file that is named before: sent once", printable_path(path))
         once = self._merged if self._manner.pace.by_moment else self._in_turn
         if self._manner.loop is None:

@@ -126,10 +126,11 @@ class History:
             and self._claim(sibling, look.place, 0)
         }
 
-    def _since(self, look: _Look, entry: Entry) -> int:
+    @staticmethod
+    def _since(look: _Look, entry: Entry) -> int:
         """When the file of a checkpoint was last written to, or else when the checkpoint was."""
-        own = [s.modified_ns for s in look.beside.files if self._logbook.key_of(s.identity) == entry.key]
-        return min([entry.saved_ns, *own])
+        file = look.beside.file_of(entry)
+        return min(entry.saved_ns, file.modified_ns) if file else entry.saved_ns
 
     def _claim(self, sibling: Sibling, place: str, offset: int) -> bool:
         """Write down from where on a file is still to be sent; False where somebody else is sending it."""

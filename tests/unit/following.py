@@ -178,6 +178,14 @@ def compressed(path: Path, kind: str = "gz") -> Path:
     return packed
 
 
+def copied_and_truncated(log: Path, *numbers: int, number: int = 1) -> Path:
+    """Copy the log and begin it again with these lines, as logrotate's copytruncate does; returns the copy."""
+    copy = log.with_name(f"{log.name}.{number}")
+    copy.write_bytes(log.read_bytes())
+    log.write_bytes(text(*numbers))
+    return copy
+
+
 def sent_once(log: Path, start: Callable[..., Run], *numbers: int) -> None:
     """A first run that sends these lines, and ends."""
     append(log, *numbers)

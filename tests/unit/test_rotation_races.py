@@ -12,7 +12,7 @@ import producer.beside
 from producer.sources.rotated import Sibling, siblings
 from producer.sources.streams import Source, open_source
 from schemas.errors import Stop
-from tests.unit.following import Run, append, compressed, lines, rotated, sent_once
+from tests.unit.following import Run, append, compressed, copied_and_truncated, lines, rotated, sent_once
 
 Start = Callable[..., Run]
 
@@ -27,6 +27,13 @@ def unfinished(log: Path, start: Start) -> Path:
     return old
 
 
+def assert_all_is_sent(run: Run) -> None:
+    """The rest of the unfinished log, and then the new one, when there was time for another look."""
+    run.wait(2)
+    run.settle()
+    assert run.sent == lines(2, 3)
+
+
 def test_file_that_is_compressed_between_two_looks_at_its_folder_is_sent(
     log: Path, start: Start, unfinished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -37,10 +44,7 @@ def test_file_that_is_compressed_between_two_looks_at_its_folder_is_sent(
         return found
 
     monkeypatch.setattr(producer.beside, "siblings", look)
-    run = start(log)
-    run.wait(2)
-    run.settle()
-    assert run.sent == lines(2, 3)
+    assert_all_is_sent(start(log))
 
 
 def test_file_that_is_missing_in_a_listing_because_it_is_renamed_just_then_is_sent(
@@ -53,10 +57,7 @@ def test_file_that_is_missing_in_a_listing_because_it_is_renamed_just_then_is_se
         return siblings(path) if len(looks) > 1 else [s for s in siblings(path) if s.path != str(unfinished)]
 
     monkeypatch.setattr(producer.beside, "siblings", look)
-    run = start(log)
-    run.wait(2)
-    run.settle()
-    assert run.sent == lines(2, 3)
+    assert_all_is_sent(start(log))
 
 
 def test_folder_that_cannot_be_read_for_a_while_is_waited_for_and_told_once(
@@ -68,9 +69,7 @@ def test_folder_that_cannot_be_read_for_a_while_is_waited_for_and_told_once(
         run.wait(30)
     assert run.sent == []
     assert caplog.text.count(f"waiting for {unfinished.parent}, which cannot be read yet") == 1
-    run.wait(2)
-    run.settle()
-    assert run.sent == lines(2, 3)
+    assert_all_is_sent(run)
 
 
 def test_folder_that_does_not_let_us_look_is_told_and_what_is_in_it_is_sent_by_a_later_run(
@@ -114,9 +113,7 @@ def test_copy_that_is_compressed_before_it_was_opened_is_sent_before_the_truncat
     run = start(log)
     run.turn(3)
     append(log, 2)
-    copy = log.with_name("chat.log.1")
-    copy.write_bytes(log.read_bytes())
-    log.write_bytes(b"line 3\n")
+    copy = copied_and_truncated(log, 3)
     run.turn()
     assert run.sent == lines(1)
     compressed(copy)
@@ -196,8 +193,7 @@ def test_run_that_ends_before_it_could_look_for_the_copy_of_a_truncated_log_leav
     run = start(log)
     run.turn(3)
     append(log, 2)
-    log.with_name("chat.log.1").write_bytes(log.read_bytes())
-    log.write_bytes(b"line 3\n")
+    copied_and_truncated(log, 3)
     with monkeypatch.context() as patch:
         patch.setattr(producer.beside, "siblings", failing)
         run.wait(5)

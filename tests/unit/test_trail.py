@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import Stop
-from tests.unit.following import COMPRESS, Run, append, compressed, lines, rotated, sent_once, text
+from tests.unit.following import (
+    COMPRESS,
+    Run,
+    append,
+    compressed,
+    copied_and_truncated,
+    lines,
+    rotated,
+    sent_once,
+    text,
+)
 
 # --- while it runs ----------------------------------------------------------------------------------------------------
 
@@ -154,14 +164,12 @@ def test_truncated_log_is_read_from_its_start_and_its_copy_from_where_it_was_rea
     run = start(log)
     run.turn(3)
     append(log, 2)
-    log.with_name("chat.log.1").write_bytes(log.read_bytes())
-    log.write_bytes(text(3))
+    copied_and_truncated(log, 3)
     assert run.settle() == lines(2, 3)
     append(log, 4)
     assert run.settle() == lines(4)
     append(log, 5)
-    log.with_name("chat.log.2").write_bytes(log.read_bytes())
-    log.write_bytes(text(6, 7))
+    copied_and_truncated(log, 6, 7, number=2)
     assert run.settle() == lines(5, 6, 7)
 
 
